@@ -1,0 +1,80 @@
+/*
+ * The operator's configuration as an immutable value. Built by config_load from the file; never changed
+ * afterwards; freed with config_free. Times are milliseconds. Names of keys are those of docs/CONFIG.md.
+ */
+#ifndef BONO_CONFIG_CONFIG_H
+#define BONO_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/address.h"
+
+enum config_side { CONFIG_ACCESS, CONFIG_CORE };
+enum config_transport { CONFIG_UDP, CONFIG_TCP, CONFIG_TLS, CONFIG_WS, CONFIG_WSS };
+
+struct config_listener {
+	char *name;
+	enum config_side side;
+	enum config_transport transport;
+	struct address bind;
+	char *advertise; /* "host:port"; never NULL: taken from bind if the file is silent */
+	struct address_range *allow;
+	unsigned allow_count;
+	bool path; /* the one named in Path; exactly one core listener has it */
+};
+
+struct config_target {
+	char *name; /* "sprout-1" ... if the file gives none */
+	char *uri;  /* as written */
+	struct address address;
+	enum config_transport transport;
+	unsigned weight; /* 1..1000, default 1 */
+};
+
+struct config_site {
+	char *name;
+	bool local;      /* it is node.site */
+	char *advertise; /* NULL: none */
+	bool plaintext_allowed;
+	uint32_t capacity; /* requests per second it may be given; 0: no limit */
+	struct config_target *targets;
+	unsigned target_count;
+};
+
+struct config {
+	char *node_name, *node_site, *state_dir;
+	char **home_domains;
+	unsigned home_domain_count;
+	unsigned workers; /* `auto` already resolved to the number of processors */
+
+	struct config_listener *listeners;
+	unsigned listener_count;
+	struct config_site *sites; /* the local one first, then as in the file */
+	unsigned site_count;
+
+	uint64_t health_interval_ms, health_timeout_ms;
+	unsigned health_fall, health_rise;
+	uint64_t failover_first_answer_ms, failover_deadline_ms;
+	uint64_t failback_hold_down_ms, failback_ramp_ms;
+
+	uint64_t limit_message_bytes, limit_connections, limit_flows, limit_transactions;
+
+	char *admin_http;   /* "127.0.0.1:9090"; NULL: none */
+	char *admin_socket; /* path; NULL: none */
+	char hash[17];      /* of the file's bytes, for /status */
+};
+
+/*
+ * Read and check the file. Every fault in one pass is written to `faults` as
+ * "FILE:LINE:COL: what is wrong, expected ..., found ...\n". 0 and *out when there is none; -EINVAL with
+ * faults; -errno if it cannot be read (said on `faults` too).
+ */
+int config_load(const char *path, FILE *faults, struct config **out);
+/* The same from memory; `name` stands for the file in messages. For tests and fuzzing. */
+int config_load_bytes(const char *bytes, size_t length, const char *name, FILE *faults,
+                      struct config **out);
+void config_free(struct config **config);
+
+#endif

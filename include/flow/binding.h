@@ -1,0 +1,39 @@
+/*
+ * A binding: what a 2xx to REGISTER taught us about one address-of-record on one flow.
+ * RFC 3261 10.3, RFC 3608 (Service-Route), RFC 7315 (P-Associated-URI), RFC 5626.
+ */
+#ifndef BONO_FLOW_BINDING_H
+#define BONO_FLOW_BINDING_H
+
+#include <stdint.h>
+
+#include "base/slice.h"
+
+/* What the REGISTER asked; taken from the request when it passed, kept in its response context. */
+struct registration {
+	char *aor;            /* canonical To URI; owned */
+	char *contacts;       /* "\n"-separated canonical contact URIs that this request names; owned; "*" */
+	char *instance;       /* +sip.instance of the first contact; owned; NULL: none */
+	uint32_t reg_id;      /* 0: none */
+	uint32_t requested_s; /* expiry asked: contact param, Expires header, else 3600 */
+};
+
+struct message;
+int registration_read(const struct message *request, struct registration *out);
+void registration_free(struct registration *registration);
+
+struct binding;
+
+struct slice binding_aor(const struct binding *binding);
+uint64_t binding_expires_ms(const struct binding *binding); /* loop time */
+/* Default identity as a name-addr ("<sip:alice@example.net>"): first P-Associated-URI, else the AoR. */
+struct slice binding_default_identity(const struct binding *binding);
+unsigned binding_identity_count(const struct binding *binding);
+struct slice binding_identity(const struct binding *binding, unsigned index);
+/* The value of Service-Route exactly as one comma-separated list, order kept; empty: none was given. */
+struct slice binding_service_route(const struct binding *binding);
+struct slice binding_contact(const struct binding *binding);
+struct slice binding_instance(const struct binding *binding); /* empty: none */
+uint32_t binding_reg_id(const struct binding *binding);
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * A flow: one client seen through one hop, and what its registrations taught us. RFC 5626.
+ * Owned by the flow table of its worker. Memory is stated: see docs/PERFORMANCE.md (under 1.5 KiB on UDP
+ * with one binding of ordinary length).
+ */
+#ifndef BONO_FLOW_FLOW_H
+#define BONO_FLOW_FLOW_H
+
+#include "base/slice.h"
+#include "flow/binding.h"
+#include "sip/message.h"
+#include "transport/transport.h"
+
+struct flow;
+
+enum flow_state {
+	FLOW_NEW,        /* no 2xx to a REGISTER yet, or the last binding has gone on a stream */
+	FLOW_REGISTERED, /* at least one binding */
+	FLOW_CLOSED
+};
+
+enum flow_close {
+	FLOW_CLOSE_CONNECTION,   /* its connection ended */
+	FLOW_CLOSE_DEREGISTERED, /* UDP: the last binding was removed */
+	FLOW_CLOSE_EXPIRED,      /* UDP: the last binding lapsed */
+	FLOW_CLOSE_IDLE,         /* never registered, silent */
+	FLOW_CLOSE_REPLACED,     /* same instance and reg-id registered over a newer flow */
+	FLOW_CLOSE_SHUTDOWN,
+	FLOW_CLOSES
+};
+const char *flow_close_name(enum flow_close reason);
+
+enum flow_state flow_state(const struct flow *flow);
+uint64_t flow_id(const struct flow *flow);
+const struct hop *flow_hop(const struct flow *flow);
+/* NUL-terminated, for Path and Record-Route; the flow's. */
+const char *flow_token_text(const struct flow *flow);
+uint64_t flow_born_ms(const struct flow *flow);
+/* Any packet of the client: restarts the idle clock of an unregistered flow. */
+void flow_touch(struct flow *flow);
+
+/* What a 2xx to a REGISTER transaction of this flow teaches; see binding.h. */
+int flow_learn(struct flow *flow, const struct registration *registration,
+               const struct message *response);
+
+/* The binding of this address-of-record (canonical spelling, uri_canonical), or NULL. */
+const struct binding *flow_binding(const struct flow *flow, struct slice aor);
+/* All bindings in order of registration: 0.. */
+const struct binding *flow_binding_at(const struct flow *flow, unsigned index);
+/* The binding whose associated identities hold this URI (or, none given: the first); NULL: the flow has
+ * none. *identity: the name-addr of the P-Asserted-Identity we vouch for: the preferred one if it is one
+ * of the associated URIs, else the default. TS 24.229 5.2.6.3, RFC 3325 5. */
+const struct binding *flow_identity_for(const struct flow *flow, const struct name_addr *preferred,
+                                        struct slice *identity);
+
+#endif

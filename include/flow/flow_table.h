@@ -1,0 +1,62 @@
+/*
+ * The flows of one worker: found by hop, by token, by identity. RFC 5626 5. Worker thread only.
+ */
+#ifndef BONO_FLOW_FLOW_TABLE_H
+#define BONO_FLOW_FLOW_TABLE_H
+
+#include "flow/flow.h"
+#include "loop/loop.h"
+#include "metrics/metrics.h"
+#include "sip/flow_token.h"
+#include "transport/transport.h"
+
+struct flow_table;
+
+struct flow_table_settings {
+	uint8_t worker;
+	uint32_t node;  /* flow_token_node_id */
+	uint32_t epoch; /* start of the process, seconds */
+	unsigned workers;
+	size_t limit;             /* flows of this worker */
+	uint64_t unregistered_ms; /* a flow that never got a 2xx ends after this silence */
+};
+
+struct flow_table_events {
+	/* The flow has left the table; good during the call only. */
+	void (*on_flow_closed)(void *arg, struct flow *flow, enum flow_close reason);
+};
+
+int flow_table_create(struct loop *loop, const struct flow_table_settings *settings,
+                      struct metrics *metrics, const struct flow_table_events *events, void *arg,
+                      struct flow_table **out);
+void flow_table_destroy(struct flow_table **table);
+
+/* Results are the table's, good until this loop turn ends. */
+struct flow *flow_table_find_by_hop(struct flow_table *table, const struct hop *hop);
+struct flow *flow_table_find(struct flow_table *table, uint64_t id);
+
+enum flow_lookup {
+	FLOW_HERE,      /* *flow */
+	FLOW_ELSEWHERE, /* another worker of this process owns it: *worker */
+	FLOW_GONE,      /* ended, of an earlier life, of more workers than now, of another node: 430 */
+	FLOW_FORGED,    /* 403 */
+	FLOW_NO_TOKEN,  /* not of our form: an ordinary user part */
+};
+/* What a user part of a Route names. A flow that was replaced (same instance and reg-id on a newer flow of
+ * this worker) is followed to its successor. */
+enum flow_lookup flow_table_find_by_token(struct flow_table *table, struct slice token,
+                                          struct flow **flow, uint8_t *worker);
+
+/* The flow of this hop, or a new, unregistered one. -ENOBUFS at the limit. */
+int flow_table_obtain(struct flow_table *table, const struct hop *hop, struct flow **out);
+/* A connection has closed: its flow ends. */
+void flow_table_hop_lost(struct flow_table *table, const struct hop *hop, enum flow_close reason);
+void flow_table_close(struct flow_table *table, struct flow *flow, enum flow_close reason);
+
+size_t flow_table_count(const struct flow_table *table, enum sip_transport transport);
+size_t flow_table_registrations(const struct flow_table *table); /* bindings, all flows */
+/* Visit all flows until visit returns false. */
+void flow_table_visit(struct flow_table *table, bool (*visit)(struct flow *flow, void *arg),
+                      void *arg);
+
+#endif

@@ -1,0 +1,26 @@
+/*
+ * The lines that keep us on the way back: Path, Record-Route, Route. Pure.
+ * RFC 3261 16.4, 16.6 steps 4 and 6, 16.12; RFC 3327; RFC 5626 5.1; RFC 5658.
+ */
+#ifndef BONO_SIP_ROUTE_H
+#define BONO_SIP_ROUTE_H
+
+#include "base/buffer.h"
+#include "sip/uri.h"
+#include "sip/via.h"
+
+/* How one of our listeners is called in URIs. */
+struct route_self {
+	struct slice host_port; /* "edge.example.net:5060", brackets for IPv6 */
+	enum sip_transport transport;
+};
+
+/* Appends "<sip:TOKEN@host:port;transport=tcp;lr;ob>" (ob only if asked; transport always written). */
+void route_write_uri(struct buffer *out, const struct route_self *self, struct slice token, bool ob);
+/* Appends complete lines: "Path: <...>\r\n", "Record-Route: <...>\r\n". */
+void route_write_path(struct buffer *out, const struct route_self *self, struct slice token, bool ob);
+/* Double Record-Route, RFC 5658: `outgoing` on top (the side the request leaves by), then `incoming`. */
+void route_write_record_routes(struct buffer *out, const struct route_self *outgoing,
+                               const struct route_self *incoming, struct slice token);
+
+#endif

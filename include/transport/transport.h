@@ -1,0 +1,141 @@
+/*
+ * Bytes and connections of one worker: packets in, bytes out, each by a hop. Knows framing, not meaning.
+ * Lives on its worker's thread; only transport_deliver_remote (inside) crosses threads, by letter.
+ * RFC 3261 18.
+ *
+ * UDP in: recvmmsg batches. Out: queued and sent by sendmmsg at the end of the turn (or when 64 wait).
+ * Streams: each connection belongs to one worker for life; TCP listeners are one per worker with SO_REUSEPORT.
+ */
+#ifndef BONO_TRANSPORT_TRANSPORT_H
+#define BONO_TRANSPORT_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/address.h"
+#include "base/buffer.h"
+#include "loop/loop.h"
+#include "metrics/metrics.h"
+#include "sip/via.h"
+
+enum side { SIDE_ACCESS, SIDE_CORE, SIDES };
+const char *side_name(enum side side);
+
+/* The way a packet came and the way back; a small value, kept in flows and transactions. */
+struct hop {
+	uint8_t worker;          /* whose sockets */
+	uint8_t transport;       /* enum sip_transport */
+	uint8_t side;            /* enum side */
+	uint8_t listener;        /* index in transport_settings; the socket (UDP), or where it was accepted;
+	                          * for connections we opened: the core listener that names us to that peer */
+	struct address remote;
+	uint64_t connection;     /* 0: UDP. Unique in the life of the worker, never re-used */
+};
+bool hop_equal(const struct hop *a, const struct hop *b);
+uint64_t hop_hash(const struct hop *hop);
+/* "198.51.100.7:5061/tcp"; size >= ADDRESS_TEXT_MAX + 8; returns text. */
+const char *hop_format(const struct hop *hop, char *text, size_t size);
+
+struct listener_settings { /* static for the life of the process (reload comes later) */
+	const char *name;
+	enum side side;
+	enum sip_transport transport;
+	struct address bind;
+	const char *advertise; /* "host:port" used in Via, Path, Record-Route; never NULL */
+	const struct address_range *allow; /* core: who may send; others are dropped and counted */
+	unsigned allow_count;
+};
+
+struct transport_settings {
+	const struct listener_settings *listeners;
+	unsigned listener_count; /* at most 255 */
+	unsigned workers;
+	size_t message_bytes;         /* longest message */
+	unsigned max_connections;     /* of this worker */
+	size_t connection_queue_bytes; /* waiting to be written on one connection; beyond: closed, QUEUE_FULL */
+	uint64_t connect_timeout_ms;
+	uint64_t idle_ms;             /* an access connection that no registered flow pins, silent that long */
+	uint64_t partial_ms;          /* a message begun must be whole within this, else closed (slow) */
+};
+
+struct packet {
+	struct slice bytes; /* one whole message (or datagram); good during the callback only */
+	struct hop hop;     /* remote: the source; the way back */
+};
+
+enum close_reason {
+	CLOSE_PEER,            /* orderly end by the peer */
+	CLOSE_RESET,           /* ECONNRESET, EPIPE and other socket errors */
+	CLOSE_REFUSED,         /* connect: refused */
+	CLOSE_UNREACHABLE,     /* connect: no route, network down */
+	CLOSE_CONNECT_TIMEOUT,
+	CLOSE_FRAME_TOO_LONG,
+	CLOSE_FRAME_BAD,       /* no or bad Content-Length, bad bytes */
+	CLOSE_SLOW,            /* a message begun was not finished in time */
+	CLOSE_QUEUE_FULL,
+	CLOSE_IDLE,
+	CLOSE_LIMIT,           /* too many connections */
+	CLOSE_LOCAL,           /* transport_close or shutdown */
+	CLOSE_REASONS
+};
+const char *close_reason_name(enum close_reason reason);
+
+/* Upward. All are called from the loop, never from inside a call to this module. */
+struct transport_events {
+	/* A whole message. For stream framing faults that can be answered (no Content-Length) the header
+	 * section comes with `fault` set, once, and the connection closes after what the callee sends. */
+	void (*on_packet)(void *arg, const struct packet *packet, bool framing_fault);
+	/* This hop's connection is gone; requests sent on it and not answered will not be.
+	 * Not called for connections this side closes in transport_destroy. */
+	void (*on_connection_closed)(void *arg, const struct hop *hop, enum close_reason reason);
+	/* ICMP says that nobody listens at this UDP peer (error: ECONNREFUSED, EHOSTUNREACH ...). */
+	void (*on_unreachable)(void *arg, const struct address *peer, int error);
+};
+
+struct transport;
+
+/* siblings: the loops of all workers, index = worker (for hops of others); own index `worker`.
+ * Binds everything at once: -EADDRINUSE and such come back, with the listener named in the log. Sockets of
+ * all workers must be bound in worker order: main creates the workers one after another. */
+int transport_create(struct loop *loop, uint8_t worker, const struct transport_settings *settings,
+                     struct metrics *metrics, const struct transport_events *events, void *arg,
+                     struct transport **out);
+void transport_destroy(struct transport **transport);
+/* Tell where the others live, once all are created, before any loop runs. */
+void transport_set_siblings(struct transport *transport, struct transport *const *siblings);
+
+/*
+ * A way to a core peer: the pooled connection of this worker to that address (made and connecting if there
+ * is none), or this worker's own UDP core socket. listener: the core listener of that transport whose
+ * name goes into our Via. Never waits. -EMFILE, -ENETUNREACH..., -EPROTONOSUPPORT without such a listener.
+ */
+int transport_open(struct transport *transport, enum sip_transport kind, const struct address *peer,
+                   struct hop *out);
+/* The value of our own sent-by on this hop: "host:port" for Via (for UDP toward the core that worker's own
+ * port; streams: the listener's advertise). Static while the transport lives. */
+const char *transport_sent_by(const struct transport *transport, const struct hop *hop);
+
+/*
+ * Send; takes the bytes in every case. 0: queued (while connecting, too). Loss is told later by
+ * on_connection_closed or on_unreachable. -ENOTCONN: that connection is gone already. -ENOBUFS: its queue is
+ * full (it will be closed). A hop of another worker is posted there and 0 returned.
+ */
+int transport_send(struct transport *transport, const struct hop *hop, struct bytes **bytes);
+
+/* True while the hop's connection lives (UDP: always; another worker's: true, unknown). */
+bool transport_is_alive(const struct transport *transport, const struct hop *hop);
+/* A registered flow holds its connection: not closed for idleness. Counted. */
+void transport_pin(struct transport *transport, const struct hop *hop);
+void transport_unpin(struct transport *transport, const struct hop *hop);
+/* Close after what is queued has been written. */
+void transport_close(struct transport *transport, const struct hop *hop, enum close_reason reason);
+/* Stop accepting connections (shutdown). */
+void transport_stop_accepting(struct transport *transport);
+unsigned transport_connection_count(const struct transport *transport, enum side side,
+                                    enum sip_transport kind);
+
+/* Which worker the kernel gives datagrams of this client to, on access UDP sockets (the same mix as the
+ * classic BPF program). */
+unsigned transport_udp_worker(const struct address *client, unsigned workers);
+
+#endif
