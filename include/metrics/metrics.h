@@ -4,13 +4,16 @@
  *
  *	METRIC(KIND, IDENT, "name", LABELS, "help")
  *
- * KIND: COUNTER, GAUGE (summed over loops) or HISTOGRAM (base unit seconds, observed in microseconds).
+ * KIND: COUNTER, GAUGE (summed over loops), GAUGE_US (the same; set in microseconds, written in
+ * seconds) or HISTOGRAM (base unit seconds, observed in microseconds).
  * Labels are small enumerations (metrics_label), so a series is an index, never a string.
- * Metrics with the label LABEL_TARGET are indexed by the target's id (upstream/view.h).
+ * Metrics with the label TARGET are indexed by the target's id (upstream/view.h), those with SITE by the
+ * site's index. A metric with the label LOOP belongs to the writer's own loop: pass 0.
  */
 #ifndef BONO_METRICS_METRICS_H
 #define BONO_METRICS_METRICS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/buffer.h"
@@ -22,12 +25,141 @@ enum metric {
 	METRICS
 };
 
+#define METRICS_LOOPS_MAX 257    /* 256 workers (the owner's number in a branch has 8 bits), control */
+#define METRICS_SITES_MAX 32     /* config/schema.c allows no more */
+#define METRICS_TARGETS_MAX 1024 /* VIEW_TARGETS_MAX */
+
+/*
+ * Labels. Most values are those of an enumeration that lives above this layer (named here) and keep its
+ * order; tests/unit/proxy/metric_labels_test.c compares. The rest is enumerated below.
+ */
+enum metrics_label {
+	LABEL_NONE,
+	LABEL_SIDE,               /* enum side */
+	LABEL_TRANSPORT,          /* enum sip_transport */
+	LABEL_METHOD,             /* enum sip_method */
+	LABEL_CODE_CLASS,         /* metrics_code_class */
+	LABEL_TRANSACTION_KIND,   /* enum transaction_kind */
+	LABEL_LOST_REASON,        /* enum lost_reason */
+	LABEL_REJECTED_CLASS,     /* enum rejected_class */
+	LABEL_REJECTED_REASON,    /* enum rejected_reason */
+	LABEL_PARSE_ERROR_REASON, /* enum parse_error_reason */
+	LABEL_TARGET_STATE,       /* enum target_state, as label state */
+	LABEL_TARGET_STATE_TO,    /* enum target_state, as label to */
+	LABEL_HEALTH_REASON,      /* enum health_reason */
+	LABEL_FAILOVER_REASON,    /* enum failover_reason */
+	LABEL_FLOW_CLOSE,         /* enum flow_close */
+	LABEL_CLOSE_REASON,       /* enum close_reason */
+	LABEL_TARGET,             /* metrics_name_target */
+	LABEL_SITE,               /* metrics_name_site */
+	LABEL_SITE_FROM,          /* the same, as label from_site */
+	LABEL_SITE_TO,            /* the same, as label to_site */
+	LABEL_LOOP,               /* metrics_create */
+	LABELS
+};
+
+/* 180: 0 ... 6xx: 5. */
+static inline unsigned metrics_code_class(int status)
+{
+	return (unsigned)status / 100 - 1;
+}
+
+enum transaction_kind { TRANSACTION_KIND_SERVER, TRANSACTION_KIND_CLIENT };
+
+enum lost_reason { LOST_NO_TARGET, LOST_DEADLINE, LOST_TIMEOUT, LOST_INTERNAL, LOST_OTHER };
+
+enum rejected_class {
+	REJECTED_CLASS_REQUEST,
+	REJECTED_CLASS_RESPONSE,
+	REJECTED_CLASS_CONNECTION,
+	REJECTED_CLASS_PACKET
+};
+
+enum rejected_reason {
+	REJECTED_NOT_REGISTERED,
+	REJECTED_FORGED_TOKEN,
+	REJECTED_FLOW_FAILED,
+	REJECTED_NO_ROUTE,
+	REJECTED_NOT_ALLOWED_METHOD,
+	REJECTED_LOOP,
+	REJECTED_TOO_MANY_HOPS,
+	REJECTED_UNSUPPORTED_SCHEME,
+	REJECTED_BAD_EXTENSION,
+	REJECTED_BAD_REQUEST,
+	REJECTED_TRANSACTIONS_LIMIT,
+	REJECTED_FLOWS_LIMIT,
+	REJECTED_CONNECTIONS_LIMIT,
+	REJECTED_NOT_ALLOWED_PEER,
+	REJECTED_DRAINING,
+	REJECTED_STRAY_RESPONSE,
+	REJECTED_BAD_ROUTE,
+	REJECTED_OVERSIZE,
+	REJECTED_QUEUE_FULL,
+	REJECTED_OTHER
+};
+
+enum failover_reason {
+	FAILOVER_REFUSED,
+	FAILOVER_RESET,
+	FAILOVER_SILENT,     /* no first answer in time */
+	FAILOVER_TIMEOUT,    /* the transaction timed out */
+	FAILOVER_OVERLOADED, /* 503 */
+	FAILOVER_OTHER
+};
+
+/* The guard's verdicts but GUARD_PASS, the message's faults but SOUND and GUARDED, the framer's. */
+enum parse_error_reason {
+	PARSE_ERROR_TOO_LARGE,
+	PARSE_ERROR_TOO_MANY_HEADERS,
+	PARSE_ERROR_HEADER_TOO_LONG,
+	PARSE_ERROR_TOO_MANY_ITEMS,
+	PARSE_ERROR_NUL,
+	PARSE_ERROR_BARE_CR,
+	PARSE_ERROR_BARE_LF,
+	PARSE_ERROR_NO_END,
+	PARSE_ERROR_UNPARSABLE,
+	PARSE_ERROR_BAD_VERSION,
+	PARSE_ERROR_BAD_HEADER,
+	PARSE_ERROR_MISSING_HEADER,
+	PARSE_ERROR_DUPLICATE_HEADER,
+	PARSE_ERROR_CSEQ_MISMATCH,
+	PARSE_ERROR_BAD_LENGTH,
+	PARSE_ERROR_BAD_STATUS,
+	PARSE_ERROR_NO_MEMORY,
+	PARSE_ERROR_FRAME_TOO_LONG,
+	PARSE_ERROR_FRAME_NO_LENGTH,
+	PARSE_ERROR_FRAME_BAD_LENGTH,
+	PARSE_ERROR_FRAME_BAD_BYTES,
+	PARSE_ERROR_FRAME_SLOW,
+	PARSE_ERROR_OTHER
+};
+/* enum guard_verdict (not GUARD_PASS), enum message_fault (not SOUND, GUARDED), enum framer_verdict (from
+ * FRAMER_TOO_LONG on) as the label of bono_parse_errors_total. */
+static inline unsigned metrics_guard_reason(unsigned guard_verdict)
+{
+	return PARSE_ERROR_TOO_LARGE + guard_verdict - 1;
+}
+static inline unsigned metrics_fault_reason(unsigned message_fault)
+{
+	return PARSE_ERROR_UNPARSABLE + message_fault - 2;
+}
+static inline unsigned metrics_framer_reason(unsigned framer_verdict)
+{
+	return PARSE_ERROR_FRAME_TOO_LONG + framer_verdict - 4;
+}
+
+/* How many values a label has (of TARGET, SITE: how many there is room for), and their texts; NULL beyond
+ * the last, and for labels that are named at run time. */
+unsigned metrics_label_size(enum metrics_label label);
+const char *metrics_label_value(enum metrics_label label, unsigned index);
+
 struct metrics;          /* one loop's set */
 struct metrics_registry; /* all of them, and the names of targets and sites */
 
 int metrics_registry_create(struct metrics_registry **out);
 void metrics_registry_destroy(struct metrics_registry **registry);
-/* A new set for one loop, owned by the registry. loop_name labels bono_loop_lag_seconds. */
+/* A new set for one loop, owned by the registry. loop_name labels bono_loop_lag_seconds. Before the
+ * threads start. -ENOSPC beyond METRICS_LOOPS_MAX. */
 int metrics_create(struct metrics_registry *registry, const char *loop_name, struct metrics **out);
 
 /* Label indices in the order of the labels in counters.def; unused ones 0. Out of range: counted under
@@ -38,13 +170,15 @@ void metrics_set(struct metrics *metrics, enum metric metric, unsigned a, unsign
                  int64_t value);
 void metrics_observe_us(struct metrics *metrics, enum metric metric, unsigned a, unsigned b,
                         uint64_t us);
-/* The sum over all loops of one series. Any thread. */
+/* The sum over all loops of one series; of a histogram, how many were observed. With the label LOOP: `a`
+ * is the loop, in order of metrics_create. Any thread. */
 int64_t metrics_read(const struct metrics_registry *registry, enum metric metric, unsigned a,
                      unsigned b, unsigned c);
-/* The sum over all series of a metric. */
+/* The sum over all series of a metric. Any thread. */
 int64_t metrics_total(const struct metrics_registry *registry, enum metric metric);
 
-/* Control names sites and targets; their series exist from then on. Ids as in the view. */
+/* Control names sites and targets; their series are written from then on. Ids as in the view. A name given
+ * again replaces the first. -ERANGE beyond the maximum. The thread that calls metrics_write. */
 int metrics_name_site(struct metrics_registry *registry, unsigned index, const char *site);
 int metrics_name_target(struct metrics_registry *registry, unsigned id, const char *site,
                         const char *target);
