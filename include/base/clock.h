@@ -5,6 +5,7 @@
 #ifndef BONO_BASE_CLOCK_H
 #define BONO_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,5 +21,6 @@ void clock_format_wall(uint64_t wall_ms, char *text, size_t size);
 
 /* For tests: from now on clock_now_us is this value, until changed; 0 gives back the real clock. */
 void clock_set_fake_us(uint64_t now_us);
+bool clock_is_fake(void);
 
 #endif

@@ -1,0 +1,152 @@
+/*
+ * The one door to the heap. Any thread.
+ * Each thread counts in a cell of its own, so that counting costs no shared cache line; the reader
+ * sums the cells. A cell may go below zero: a block may be freed by another thread than its maker.
+ */
+#include "base/memory.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct cell {
+	atomic_int_fast64_t live; /* written by its thread only */
+	struct cell *next;        /* under registry_lock */
+	bool registered;
+};
+
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct cell *registry;
+static int64_t live_of_ended_threads; /* under registry_lock */
+static pthread_key_t cell_key;
+static pthread_once_t cell_key_once = PTHREAD_ONCE_INIT;
+
+static _Thread_local struct cell cell;
+static _Thread_local unsigned long fail_countdown; /* 0: never */
+static _Thread_local bool failed;
+
+/* A thread ends: its cell leaves, its sum stays. */
+static void cell_unregister(void *arg)
+{
+	struct cell *ending = arg;
+
+	pthread_mutex_lock(&registry_lock);
+	for (struct cell **at = &registry; *at != NULL; at = &(*at)->next) {
+		if (*at == ending) {
+			*at = ending->next;
+			break;
+		}
+	}
+	live_of_ended_threads += atomic_load_explicit(&ending->live, memory_order_relaxed);
+	atomic_store_explicit(&ending->live, 0, memory_order_relaxed);
+	ending->registered = false;
+	pthread_mutex_unlock(&registry_lock);
+}
+
+static void cell_key_create(void)
+{
+	if (pthread_key_create(&cell_key, cell_unregister) != 0)
+		abort();
+}
+
+static void cell_register(void)
+{
+	pthread_once(&cell_key_once, cell_key_create);
+	pthread_setspecific(cell_key, &cell);
+	pthread_mutex_lock(&registry_lock);
+	cell.next = registry;
+	registry = &cell;
+	cell.registered = true;
+	pthread_mutex_unlock(&registry_lock);
+}
+
+static void count(int difference)
+{
+	int64_t live = atomic_load_explicit(&cell.live, memory_order_relaxed);
+
+	if (!cell.registered)
+		cell_register();
+	atomic_store_explicit(&cell.live, live + difference, memory_order_relaxed);
+}
+
+static bool must_fail(void)
+{
+	if (fail_countdown == 0 || --fail_countdown > 0)
+		return false;
+	failed = true;
+	return true;
+}
+
+void *memory_alloc(size_t size)
+{
+	void *block;
+
+	if (must_fail())
+		return NULL;
+	block = malloc(size > 0 ? size : 1);
+	if (block != NULL)
+		count(+1);
+	return block;
+}
+
+void *memory_zalloc(size_t size)
+{
+	void *block;
+
+	if (must_fail())
+		return NULL;
+	block = calloc(1, size > 0 ? size : 1);
+	if (block != NULL)
+		count(+1);
+	return block;
+}
+
+void *memory_realloc(void *block, size_t size)
+{
+	if (block == NULL)
+		return memory_alloc(size);
+	if (must_fail())
+		return NULL;
+	return realloc(block, size > 0 ? size : 1);
+}
+
+void memory_free(void *block)
+{
+	if (block == NULL)
+		return;
+	count(-1);
+	free(block);
+}
+
+char *memory_strdup(const char *text)
+{
+	size_t size = strlen(text) + 1;
+	char *copy = memory_alloc(size);
+
+	return copy != NULL ? memcpy(copy, text, size) : NULL;
+}
+
+void memory_fail_at(unsigned long n)
+{
+	fail_countdown = n;
+	failed = false;
+}
+
+int memory_has_failed(void)
+{
+	return failed;
+}
+
+int64_t memory_live_blocks(void)
+{
+	int64_t live;
+
+	pthread_mutex_lock(&registry_lock);
+	live = live_of_ended_threads;
+	for (const struct cell *at = registry; at != NULL; at = at->next)
+		live += atomic_load_explicit(&at->live, memory_order_relaxed);
+	pthread_mutex_unlock(&registry_lock);
+	return live;
+}
