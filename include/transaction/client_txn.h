@@ -41,6 +41,7 @@ struct client_txn_events {
  * Send the request (takes the flat bytes, our Via on top with this branch) and begin. Bytes are kept for
  * retransmission (UDP), CANCEL and ACK. Not for ACK to 2xx, which has no transaction: use the sender.
  * A send that fails at once is told by on_failed from a timer of zero, never from inside.
+ * Takes the request in every case. -ENOBUFS at the table's limit, -ENOMEM.
  */
 int client_txn_create(struct txn_table *table, enum sip_method method, const char *branch,
                       const struct hop *hop, struct bytes **request,
@@ -50,7 +51,8 @@ int client_txn_create(struct txn_table *table, enum sip_method method, const cha
  * after a final. extra: header lines to copy (Reason), with CRLF. If 64*T1 after the CANCEL nothing final
  * came, on_failed(TXN_TIMEOUT). Harmless when repeated. */
 void client_txn_cancel(struct client_txn *txn, struct slice extra);
-/* No more events; the transaction lives on to ACK and absorb. */
+/* No more events; the transaction lives on to ACK and absorb. An INVITE still ringing is given up without a
+ * word after three minutes: CANCEL it first if nobody wants it. */
 void client_txn_forget(struct client_txn *txn);
 
 enum client_txn_state client_txn_state(const struct client_txn *txn);

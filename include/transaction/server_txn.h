@@ -28,22 +28,24 @@ struct server_txn_events {
 };
 
 /*
- * Begin for a request just received (never for ACK). Keeps the reply template and the match key, not the
- * message. `hop` is the way back; `reply_to` may differ from hop.remote on UDP (18.2.2).
+ * Begin for a request just received and not yet edited, but for message_mark_received (never for ACK).
+ * Keeps the reply template and the match key, not the message. `hop` is the way back; on UDP its port may
+ * differ from the packet's (18.2.2), matching does not look at it.
  * INVITE: 100 is sent by itself if no answer was given within 200 ms.
- * -ENOBUFS at the table's limit, -ENOMEM.
+ * -ENOBUFS at the table's limit, -ENOMEM, -EINVAL without a Via.
  */
 int server_txn_create(struct txn_table *table, struct message *request, const struct hop *hop,
                       const struct server_txn_events *events, void *arg, struct server_txn **out);
 
 /* Pass an answer that came from below (flat bytes, our Via already popped) with its status. Takes the bytes.
  * Provisionals and, in ACCEPTED, repeated 2xx go straight out. A final answer where one was already given
- * is dropped. */
+ * is dropped; so is any provisional to a non-INVITE (RFC 4320 4.1), and 408 to one just ends it (4.2). */
 void server_txn_forward(struct server_txn *txn, int status, struct bytes **response);
 /* Answer by ourselves, from the template. extra: header lines with CRLF. 408 to a non-INVITE is not
  * sent (RFC 4320 4.2): the transaction just ends. */
 void server_txn_reply(struct server_txn *txn, int status, const char *reason, struct slice extra);
-/* Whoever created it has no more interest: events are not called any more. */
+/* Whoever created it has no more interest: events are not called any more. One without a final answer ends,
+ * the pointer is dead then: nobody is left who could answer. */
 void server_txn_forget(struct server_txn *txn);
 
 enum server_txn_state server_txn_state(const struct server_txn *txn);
