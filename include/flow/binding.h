@@ -9,18 +9,23 @@
 
 #include "base/slice.h"
 
-/* What the REGISTER asked; taken from the request when it passed, kept in its response context. */
+/*
+ * What the REGISTER asked; taken from the request when it passed, kept in its response context.
+ * A request may move a contact (the old one with expires=0, the new one without): the contacts that shall
+ * live are meant then; only if none shall live, those that go are named and requested_s is 0.
+ */
 struct registration {
 	char *aor;            /* canonical To URI; owned */
-	char *contacts;       /* "\n"-separated canonical contact URIs that this request names; owned; "*" */
-	char *instance;       /* +sip.instance of the first contact; owned; NULL: none */
-	uint32_t reg_id;      /* 0: none */
-	uint32_t requested_s; /* expiry asked: contact param, Expires header, else 3600 */
+	char *contacts;       /* "\n"-separated contact URIs as written; owned; "*"; "": none (a query) */
+	char *instance;       /* +sip.instance of the first of them; owned; NULL: none */
+	uint32_t reg_id;      /* of the first; 0: none */
+	uint32_t requested_s; /* expiry asked: contact param, Expires header, else 3600; "*": 0 */
 };
 
 struct message;
+/* 0, -ENOMEM, or -EINVAL: the To or a Contact cannot be read, or there are more than 16 Contacts (400). */
 int registration_read(const struct message *request, struct registration *out);
-void registration_free(struct registration *registration);
+void registration_free(struct registration *registration); /* fine twice, fine when zeroed */
 
 struct binding;
 
@@ -28,6 +33,7 @@ struct slice binding_aor(const struct binding *binding);
 uint64_t binding_expires_ms(const struct binding *binding); /* loop time */
 /* Default identity as a name-addr ("<sip:alice@example.net>"): first P-Associated-URI, else the AoR. */
 struct slice binding_default_identity(const struct binding *binding);
+/* All identities as name-addrs, the default first; without a P-Associated-URI the AoR is the only one. */
 unsigned binding_identity_count(const struct binding *binding);
 struct slice binding_identity(const struct binding *binding, unsigned index);
 /* The value of Service-Route exactly as one comma-separated list, order kept; empty: none was given. */

@@ -36,10 +36,16 @@ const struct hop *flow_hop(const struct flow *flow);
 /* NUL-terminated, for Path and Record-Route; the flow's. */
 const char *flow_token_text(const struct flow *flow);
 uint64_t flow_born_ms(const struct flow *flow);
-/* Any packet of the client: restarts the idle clock of an unregistered flow. */
+/* Any packet of the client: restarts the idle clock of an unregistered UDP flow. */
 void flow_touch(struct flow *flow);
 
-/* What a 2xx to a REGISTER transaction of this flow teaches; see binding.h. */
+/*
+ * What a 2xx to a REGISTER transaction of this flow teaches: identities, Service-Route and expiry of the
+ * binding whose contact we sent; see binding.h. That binding is removed when it was asked to go or is not
+ * listed any more, and a UDP flow ends with its last one (look at flow_state afterwards; the pointer is good
+ * until the turn ends). A binding of the same AoR, instance and reg-id on another flow of this worker is
+ * replaced (RFC 5626 5.3). -ENOMEM and -EMSGSIZE (beyond 16 KiB of text) leave what was known.
+ */
 int flow_learn(struct flow *flow, const struct registration *registration,
                const struct message *response);
 

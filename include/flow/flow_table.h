@@ -18,10 +18,16 @@ struct flow_table_settings {
 	uint32_t epoch; /* start of the process, seconds */
 	unsigned workers;
 	size_t limit;             /* flows of this worker */
-	uint64_t unregistered_ms; /* a flow that never got a 2xx ends after this silence */
+	/* A UDP flow without a binding ends after this silence. A stream's flow ends with its connection,
+	 * whose idleness is transport's to judge. */
+	uint64_t unregistered_ms;
 };
 
+/* Told from inside flow_learn, flow_table_close, flow_table_hop_lost and from timers; the callee calls neither
+ * flow_learn nor flow_table_close from here. */
 struct flow_table_events {
+	/* It became registered, or (stream) lost its last binding: flow_state tells. Not told on closing. */
+	void (*on_flow_state)(void *arg, struct flow *flow);
 	/* The flow has left the table; good during the call only. */
 	void (*on_flow_closed)(void *arg, struct flow *flow, enum flow_close reason);
 };
@@ -29,6 +35,7 @@ struct flow_table_events {
 int flow_table_create(struct loop *loop, const struct flow_table_settings *settings,
                       struct metrics *metrics, const struct flow_table_events *events, void *arg,
                       struct flow_table **out);
+/* All flows end with FLOW_CLOSE_SHUTDOWN, counted, without telling. */
 void flow_table_destroy(struct flow_table **table);
 
 /* Results are the table's, good until this loop turn ends. */
@@ -42,8 +49,9 @@ enum flow_lookup {
 	FLOW_FORGED,    /* 403 */
 	FLOW_NO_TOKEN,  /* not of our form: an ordinary user part */
 };
-/* What a user part of a Route names. A flow that was replaced (same instance and reg-id on a newer flow of
- * this worker) is followed to its successor. */
+/* What a user part of a Route names. A flow that was replaced or whose connection broke is followed to the flow
+ * of this worker that holds the same AoR, instance and reg-id now, until the old binding would have lapsed.
+ * Of those ended flows a quarter of `limit` is remembered, the oldest forgotten first. */
 enum flow_lookup flow_table_find_by_token(struct flow_table *table, struct slice token,
                                           struct flow **flow, uint8_t *worker);
 

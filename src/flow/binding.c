@@ -1,0 +1,455 @@
+/*
+ * Bindings: what a REGISTER asked, what its 2xx granted, and the text we keep of it.
+ * Worker thread only. RFC 3261 10.2, 10.3 and 19.1.4, RFC 3608, RFC 5626, RFC 7315 4.1.
+ */
+#include <string.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "flow_internal.h"
+#include "sip/message.h"
+#include "sip/uri.h"
+
+/* A phone names one contact, a gateway that moves a few; each is compared with each that is answered. */
+#define REGISTRATION_CONTACTS_MAX 16
+/* Contacts of a 2xx that are looked at: all devices of a large family of phones. */
+#define GRANT_CONTACTS_MAX 256
+/* All that we keep of one binding; an ordinary one has 300 bytes, one with 100 identities 6 KiB. */
+#define BINDING_TEXT_MAX 16384
+/* RFC 3261 10.2: what a registrar may assume when nothing is said. */
+#define EXPIRES_DEFAULT_S 3600
+#define EXPIRES_MAX_S 0xffffffffu
+
+/* ---- what the request asked ---- */
+
+/* RFC 3261 10.2.1.1: contact parameter, Expires header, else the default. A malformed number counts as
+ * the default (20.19). */
+static uint32_t contact_expires(const struct name_addr *contact, const struct message *message,
+                                uint32_t otherwise)
+{
+	struct slice value;
+	uint64_t seconds;
+	int64_t header;
+
+	if (name_addr_param(contact, "expires", &value)) {
+		if (slice_to_uint(value, EXPIRES_MAX_S, &seconds))
+			return (uint32_t)seconds;
+		return otherwise;
+	}
+	header = message_expires(message);
+	if (header >= 0)
+		return header > (int64_t)EXPIRES_MAX_S ? EXPIRES_MAX_S : (uint32_t)header;
+	return otherwise;
+}
+
+static uint32_t contact_reg_id(const struct name_addr *contact)
+{
+	struct slice value;
+	uint64_t number;
+
+	if (!name_addr_param(contact, "reg-id", &value) ||
+	    !slice_to_uint(value, UINT32_MAX, &number))
+		return 0;
+	return (uint32_t)number;
+}
+
+static struct slice contact_instance(const struct name_addr *contact)
+{
+	struct slice value;
+
+	if (!name_addr_param(contact, "+sip.instance", &value))
+		return SLICE_NONE;
+	return value;
+}
+
+static int registration_take_contact(struct registration *out, struct buffer *contacts,
+                                     const struct name_addr *contact, uint32_t seconds)
+{
+	struct slice instance;
+
+	if (contacts->length > 0) {
+		buffer_append(contacts, "\n", 1);
+		buffer_append_slice(contacts, contact->uri.text);
+		return 0;
+	}
+	buffer_append_slice(contacts, contact->uri.text);
+	out->requested_s = seconds;
+	out->reg_id = contact_reg_id(contact);
+	instance = contact_instance(contact);
+	if (slice_is_empty(instance))
+		return 0;
+	out->instance = slice_to_string(instance);
+	return out->instance != NULL ? 0 : -ENOMEM;
+}
+
+/* Take the contacts that shall live (or, dying, those that shall go). */
+static int registration_take(const struct message *request, unsigned count, bool dying,
+                             struct registration *out, struct buffer *contacts)
+{
+	struct name_addr contact;
+	uint32_t seconds;
+	unsigned i;
+	int err;
+
+	for (i = 0; i < count; i++) {
+		if (!message_address(request, HEADER_CONTACT, i, &contact))
+			return -EINVAL;
+		seconds = contact_expires(&contact, request, EXPIRES_DEFAULT_S);
+		if ((seconds == 0) != dying)
+			continue;
+		err = registration_take_contact(out, contacts, &contact, seconds);
+		if (err != 0)
+			return err;
+	}
+	return 0;
+}
+
+static int registration_read_contacts(const struct message *request, struct registration *out)
+{
+	struct buffer contacts;
+	unsigned count;
+	int err = 0;
+
+	buffer_init(&contacts);
+	count = message_count(request, HEADER_CONTACT);
+	if (message_contact_is_star(request)) {
+		buffer_append_string(&contacts, "*");
+	} else if (count > REGISTRATION_CONTACTS_MAX) {
+		err = -EINVAL;
+	} else {
+		err = registration_take(request, count, false, out, &contacts);
+		if (err == 0 && contacts.length == 0)
+			err = registration_take(request, count, true, out, &contacts);
+	}
+	if (err == 0 && contacts.failed)
+		err = -ENOMEM;
+	if (err == 0) {
+		out->contacts = slice_to_string(buffer_slice(&contacts));
+		if (out->contacts == NULL)
+			err = -ENOMEM;
+	}
+	buffer_free(&contacts);
+	return err;
+}
+
+static int registration_read_aor(const struct message *request, struct registration *out)
+{
+	struct buffer aor;
+	struct uri to;
+
+	if (message_to(request, &to) == NULL)
+		return -EINVAL;
+	buffer_init(&aor);
+	uri_canonical(&to, &aor);
+	if (!aor.failed)
+		out->aor = slice_to_string(buffer_slice(&aor));
+	buffer_free(&aor);
+	return out->aor != NULL ? 0 : -ENOMEM;
+}
+
+int registration_read(const struct message *request, struct registration *out)
+{
+	int err;
+
+	*out = (struct registration){0};
+	err = registration_read_aor(request, out);
+	if (err == 0)
+		err = registration_read_contacts(request, out);
+	if (err != 0)
+		registration_free(out);
+	return err;
+}
+
+void registration_free(struct registration *registration)
+{
+	memory_free(registration->aor);
+	memory_free(registration->contacts);
+	memory_free(registration->instance);
+	*registration = (struct registration){0};
+}
+
+/* ---- what the 2xx granted ---- */
+
+static bool uri_text_equal(const struct uri *uri, struct slice text)
+{
+	struct uri other;
+
+	return uri_parse(text, &other) && uri_equal(uri, &other);
+}
+
+static bool contacts_name_uri(struct slice contacts, const struct uri *uri)
+{
+	while (!slice_is_empty(contacts)) {
+		if (uri_text_equal(uri, slice_split(contacts, '\n', &contacts)))
+			return true;
+	}
+	return false;
+}
+
+bool contacts_name(struct slice contacts, struct slice uri)
+{
+	struct uri parsed;
+
+	return uri_parse(uri, &parsed) && contacts_name_uri(contacts, &parsed);
+}
+
+static void grant_consider(const struct message *response, const struct name_addr *contact,
+                           uint32_t requested_s, struct grant *best)
+{
+	uint32_t seconds = contact_expires(contact, response, requested_s);
+
+	if (seconds <= best->seconds)
+		return;
+	best->seconds = seconds;
+	best->contact = contact->uri.text;
+	best->instance = contact_instance(contact);
+	best->reg_id = contact_reg_id(contact);
+}
+
+/* RFC 5626 6: instance and reg-id name the binding, whatever its URI: two phones behind two NATs may well
+ * have the same private contact. */
+enum key_match { KEY_NONE, KEY_SAME, KEY_OTHER };
+
+static enum key_match contact_compare_key(const struct name_addr *contact, struct slice instance,
+                                          uint32_t reg_id)
+{
+	struct slice theirs = contact_instance(contact);
+	uint32_t their_reg_id = contact_reg_id(contact);
+
+	if (slice_is_empty(instance) || reg_id == 0 || slice_is_empty(theirs) || their_reg_id == 0)
+		return KEY_NONE;
+	return their_reg_id == reg_id && slice_equal(theirs, instance) ? KEY_SAME : KEY_OTHER;
+}
+
+bool grant_find(const struct message *response, struct slice contacts, struct slice instance,
+                uint32_t reg_id, uint32_t requested_s, struct grant *out)
+{
+	unsigned i, count = message_count(response, HEADER_CONTACT);
+	struct grant by_uri = {0}, by_key = {0};
+	struct name_addr contact;
+
+	if (count > GRANT_CONTACTS_MAX)
+		count = GRANT_CONTACTS_MAX;
+	for (i = 0; i < count; i++) {
+		if (!message_address(response, HEADER_CONTACT, i, &contact))
+			continue;
+		switch (contact_compare_key(&contact, instance, reg_id)) {
+		case KEY_SAME:
+			grant_consider(response, &contact, requested_s, &by_key);
+			break;
+		case KEY_OTHER:
+			break;
+		case KEY_NONE:
+			if (contacts_name_uri(contacts, &contact.uri))
+				grant_consider(response, &contact, requested_s, &by_uri);
+		}
+	}
+	*out = by_key.seconds > 0 ? by_key : by_uri;
+	/* A registrar without outbound does not repeat them (RFC 5626 6); ours are what we sent. */
+	out->instance = instance;
+	out->reg_id = reg_id;
+	return out->seconds > 0;
+}
+
+/* ---- the text we keep ---- */
+
+/* A value may be folded over lines (RFC 3261 7.3.1); what we keep stands on one. */
+static void append_unfolded(struct buffer *out, struct slice s)
+{
+	size_t i, start = out->length;
+
+	buffer_append_slice(out, s);
+	for (i = start; i < out->length; i++) {
+		if (out->data[i] == '\r' || out->data[i] == '\n')
+			out->data[i] = ' ';
+	}
+}
+
+/* One identity as P-Asserted-Identity takes it (RFC 3325 9.1): a name-addr without header parameters. */
+static void identity_write(struct buffer *out, const struct name_addr *identity)
+{
+	const char *end = identity->uri.text.data + identity->uri.text.length;
+	const char *text_end = identity->text.data + identity->text.length;
+
+	if (identity->uri.text.data > identity->text.data && end < text_end && *end == '>') {
+		append_unfolded(out, slice_of(identity->text.data,
+		                              (size_t)(end + 1 - identity->text.data)));
+	} else {
+		buffer_append(out, "<", 1);
+		buffer_append_slice(out, identity->uri.text);
+		buffer_append(out, ">", 1);
+	}
+	buffer_append(out, "\n", 1);
+}
+
+static uint32_t identities_write(struct buffer *out, struct slice aor,
+                                 const struct message *response)
+{
+	unsigned i, count = message_count(response, HEADER_P_ASSOCIATED_URI);
+	struct name_addr identity;
+	uint32_t written = 0;
+
+	for (i = 0; i < count && out->length <= BINDING_TEXT_MAX; i++) {
+		if (!message_address(response, HEADER_P_ASSOCIATED_URI, i, &identity))
+			continue;
+		identity_write(out, &identity);
+		written++;
+	}
+	if (written > 0)
+		return written;
+	buffer_append(out, "<", 1);
+	buffer_append_slice(out, aor);
+	buffer_append(out, ">\n", 2);
+	return 1;
+}
+
+static void service_route_write(struct buffer *out, const struct message *response)
+{
+	unsigned i, count = message_count(response, HEADER_SERVICE_ROUTE);
+	size_t start = out->length;
+	struct name_addr route;
+
+	for (i = 0; i < count && out->length <= BINDING_TEXT_MAX; i++) {
+		if (!message_address(response, HEADER_SERVICE_ROUTE, i, &route))
+			continue;
+		if (out->length > start)
+			buffer_append(out, ", ", 2);
+		append_unfolded(out, slice_trim(route.text));
+	}
+}
+
+/* Lengths in `shape`, text in `text`. */
+static int binding_write(struct slice aor, const struct grant *grant,
+                         const struct message *response, struct binding *shape,
+                         struct buffer *text)
+{
+	size_t start;
+
+	buffer_append_slice(text, aor);
+	buffer_append_slice(text, grant->contact);
+	buffer_append_slice(text, grant->instance);
+	shape->aor_length = (uint32_t)aor.length;
+	shape->contact_length = (uint32_t)grant->contact.length;
+	shape->instance_length = (uint32_t)grant->instance.length;
+	start = text->length;
+	service_route_write(text, response);
+	shape->service_route_length = (uint32_t)(text->length - start);
+	start = text->length;
+	shape->identity_count = identities_write(text, aor, response);
+	shape->identities_length = (uint32_t)(text->length - start);
+	if (text->failed)
+		return -ENOMEM;
+	return text->length > BINDING_TEXT_MAX ? -EMSGSIZE : 0;
+}
+
+int binding_create(struct slice aor, const struct grant *grant, const struct message *response,
+                   uint64_t now_ms, struct binding **out)
+{
+	struct binding shape = {0}, *binding = NULL;
+	struct buffer text;
+	int err;
+
+	buffer_init(&text);
+	err = binding_write(aor, grant, response, &shape, &text);
+	if (err != 0)
+		goto out;
+	binding = memory_alloc(sizeof(*binding) + text.length);
+	if (binding == NULL) {
+		err = -ENOMEM;
+		goto out;
+	}
+	shape.expires_ms = now_ms + (uint64_t)grant->seconds * 1000;
+	shape.reg_id = grant->reg_id;
+	*binding = shape;
+	memcpy(binding->text, text.data, text.length);
+	*out = binding;
+out:
+	buffer_free(&text);
+	return err;
+}
+
+static void binding_free(struct grave *grave)
+{
+	memory_free(CONTAINER_OF(grave, struct binding, grave));
+}
+
+void binding_bury(struct loop *loop, struct binding **binding)
+{
+	struct binding *dead = *binding;
+
+	*binding = NULL;
+	memset(&dead->grave, 0, sizeof(dead->grave));
+	loop_bury(loop, &dead->grave, binding_free);
+}
+
+/* ---- looking at it ---- */
+
+bool binding_has_key(const struct binding *binding)
+{
+	return binding->instance_length > 0 && binding->reg_id != 0;
+}
+
+uint64_t binding_key(const struct binding *binding)
+{
+	struct slice aor = binding_aor(binding), instance = binding_instance(binding);
+	uint64_t hash = hash_bytes(aor.data, aor.length);
+
+	/* The length stands between, so that no pair reads as another. */
+	hash = hash_more(hash, &binding->aor_length, sizeof(binding->aor_length));
+	hash = hash_more(hash, instance.data, instance.length);
+	return hash_more(hash, &binding->reg_id, sizeof(binding->reg_id));
+}
+
+struct slice binding_aor(const struct binding *binding)
+{
+	return slice_of(binding->text, binding->aor_length);
+}
+
+uint64_t binding_expires_ms(const struct binding *binding)
+{
+	return binding->expires_ms;
+}
+
+struct slice binding_contact(const struct binding *binding)
+{
+	return slice_of(binding->text + binding->aor_length, binding->contact_length);
+}
+
+struct slice binding_instance(const struct binding *binding)
+{
+	struct slice contact = binding_contact(binding);
+
+	return slice_of(contact.data + contact.length, binding->instance_length);
+}
+
+struct slice binding_service_route(const struct binding *binding)
+{
+	struct slice instance = binding_instance(binding);
+
+	return slice_of(instance.data + instance.length, binding->service_route_length);
+}
+
+struct slice binding_identity(const struct binding *binding, unsigned index)
+{
+	struct slice route = binding_service_route(binding);
+	struct slice rest = slice_of(route.data + route.length, binding->identities_length);
+
+	while (index-- > 0 && !slice_is_empty(rest))
+		slice_split(rest, '\n', &rest);
+	return slice_split(rest, '\n', &rest);
+}
+
+struct slice binding_default_identity(const struct binding *binding)
+{
+	return binding_identity(binding, 0);
+}
+
+unsigned binding_identity_count(const struct binding *binding)
+{
+	return binding->identity_count;
+}
+
+uint32_t binding_reg_id(const struct binding *binding)
+{
+	return binding->reg_id;
+}

@@ -1,0 +1,429 @@
+/*
+ * The flows of one worker: their indexes, their birth, their end, and where the ended ones lead.
+ * Worker thread only. RFC 5626 5.1 to 5.3.
+ */
+#include "flow/flow_table.h"
+
+#include <inttypes.h>
+
+#include "base/address.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "flow_internal.h"
+
+#define TABLE_BUCKETS 64
+/* Ended flows that are remembered, as a part of the limit of flows: when a site's access network fails
+ * a quarter of the clients may come back over new flows while calls go on. */
+#define ENDED_PART 4
+
+/* An ended flow whose client may have come back: names the binding whose present flow is the successor. */
+struct tombstone {
+	struct hash_link by_id;
+	struct list_link by_age;
+	uint64_t id;
+	uint64_t key;        /* binding_key of the flow's (first outbound) binding */
+	uint64_t expires_ms; /* when that binding would have lapsed */
+	uint32_t generation;
+};
+
+static bool hop_of_flow(const struct hash_link *link, const void *key)
+{
+	return hop_equal(&CONTAINER_OF(link, struct flow, by_hop)->hop, key);
+}
+
+static bool id_of_flow(const struct hash_link *link, const void *key)
+{
+	return CONTAINER_OF(link, struct flow, by_id)->id == *(const uint64_t *)key;
+}
+
+static bool id_of_tombstone(const struct hash_link *link, const void *key)
+{
+	return CONTAINER_OF(link, struct tombstone, by_id)->id == *(const uint64_t *)key;
+}
+
+/* The key is a 64-bit SipHash under a key of the process: equal hash, same binding. */
+static bool key_of_binding(const struct hash_link *link, const void *key)
+{
+	return link->hash == *(const uint64_t *)key;
+}
+
+static uint64_t id_hash(uint64_t id)
+{
+	return hash_bytes(&id, sizeof(id));
+}
+
+/* ---- the table ---- */
+
+static int flow_table_init_indexes(struct flow_table *table)
+{
+	int err;
+
+	err = hash_table_init(&table->hops, TABLE_BUCKETS, hop_of_flow);
+	if (err != 0)
+		return err;
+	err = hash_table_init(&table->ids, TABLE_BUCKETS, id_of_flow);
+	if (err != 0)
+		goto free_hops;
+	err = hash_table_init(&table->instances, TABLE_BUCKETS, key_of_binding);
+	if (err != 0)
+		goto free_ids;
+	err = hash_table_init(&table->ended, TABLE_BUCKETS, id_of_tombstone);
+	if (err != 0)
+		goto free_instances;
+	return 0;
+free_instances:
+	hash_table_free(&table->instances);
+free_ids:
+	hash_table_free(&table->ids);
+free_hops:
+	hash_table_free(&table->hops);
+	return err;
+}
+
+int flow_table_create(struct loop *loop, const struct flow_table_settings *settings,
+                      struct metrics *metrics, const struct flow_table_events *events, void *arg,
+                      struct flow_table **out)
+{
+	struct flow_table *table;
+	int err;
+
+	table = memory_zalloc(sizeof(*table));
+	if (table == NULL)
+		return -ENOMEM;
+	table->loop = loop;
+	table->settings = *settings;
+	table->metrics = metrics;
+	table->events = events;
+	table->arg = arg;
+	/* A token of an earlier life must not name a flow of this one even if the clock stood still. */
+	table->next_id = (random_u64() >> 16) + 1;
+	list_init(&table->ended_by_age);
+	err = flow_table_init_indexes(table);
+	if (err != 0) {
+		memory_free(table);
+		return err;
+	}
+	*out = table;
+	return 0;
+}
+
+static void tombstone_remove(struct flow_table *table, struct tombstone *tombstone)
+{
+	hash_table_remove(&table->ended, &tombstone->by_id);
+	list_remove(&table->ended_by_age, &tombstone->by_age);
+	memory_free(tombstone);
+}
+
+static void flow_free(struct grave *grave)
+{
+	memory_free(CONTAINER_OF(grave, struct flow, grave));
+}
+
+/* Out of every index; counted; buried. */
+static void flow_leave(struct flow_table *table, struct flow *flow, enum flow_close reason)
+{
+	flow_set_state(flow, FLOW_CLOSED);
+	flow_drop_bindings(flow);
+	hash_table_remove(&table->hops, &flow->by_hop);
+	hash_table_remove(&table->ids, &flow->by_id);
+	table->counts[flow->hop.transport]--;
+	metrics_add(table->metrics, METRIC_FLOWS, flow->hop.transport, 0, 0, -1);
+	metrics_add(table->metrics, METRIC_FLOW_CLOSED, reason, 0, 0, 1);
+	loop_bury(table->loop, &flow->grave, flow_free);
+}
+
+static bool flow_shut_down(struct hash_link *link, void *arg)
+{
+	flow_leave(arg, CONTAINER_OF(link, struct flow, by_id), FLOW_CLOSE_SHUTDOWN);
+	return true;
+}
+
+void flow_table_destroy(struct flow_table **table)
+{
+	struct flow_table *dead = *table;
+	struct list_link *link;
+
+	if (dead == NULL)
+		return;
+	*table = NULL;
+	hash_table_visit(&dead->ids, flow_shut_down, dead);
+	while ((link = list_first(&dead->ended_by_age)) != NULL)
+		tombstone_remove(dead, CONTAINER_OF(link, struct tombstone, by_age));
+	hash_table_free(&dead->hops);
+	hash_table_free(&dead->ids);
+	hash_table_free(&dead->instances);
+	hash_table_free(&dead->ended);
+	memory_free(dead);
+}
+
+/* ---- finding ---- */
+
+struct flow *flow_table_find_by_hop(struct flow_table *table, const struct hop *hop)
+{
+	struct hash_link *link = hash_table_find(&table->hops, hop_hash(hop), hop);
+
+	return link != NULL ? CONTAINER_OF(link, struct flow, by_hop) : NULL;
+}
+
+struct flow *flow_table_find(struct flow_table *table, uint64_t id)
+{
+	struct hash_link *link = hash_table_find(&table->ids, id_hash(id), &id);
+
+	return link != NULL ? CONTAINER_OF(link, struct flow, by_id) : NULL;
+}
+
+/* The flow that now holds the binding of this ended flow; NULL: nobody came back. */
+static struct flow *flow_table_find_successor(struct flow_table *table,
+                                              const struct flow_token *token)
+{
+	struct hash_link *link = hash_table_find(&table->ended, id_hash(token->flow), &token->flow);
+	struct tombstone *tombstone;
+
+	if (link == NULL)
+		return NULL;
+	tombstone = CONTAINER_OF(link, struct tombstone, by_id);
+	if (tombstone->generation != token->generation)
+		return NULL;
+	if (tombstone->expires_ms <= loop_now_ms(table->loop)) {
+		tombstone_remove(table, tombstone);
+		return NULL;
+	}
+	link = hash_table_find(&table->instances, tombstone->key, &tombstone->key);
+	return link != NULL ? CONTAINER_OF(link, struct binding, by_instance)->flow : NULL;
+}
+
+enum flow_lookup flow_table_find_by_token(struct flow_table *table, struct slice text,
+                                          struct flow **flow, uint8_t *worker)
+{
+	struct flow_token token;
+	struct flow *found;
+
+	switch (flow_token_read(text, &token)) {
+	case FLOW_TOKEN_NOT_OURS:
+		return FLOW_NO_TOKEN;
+	case FLOW_TOKEN_FORGED:
+		return FLOW_FORGED;
+	case FLOW_TOKEN_VALID:
+		break;
+	}
+	if (token.node != table->settings.node || token.epoch != table->settings.epoch ||
+	    token.worker >= table->settings.workers)
+		return FLOW_GONE;
+	if (token.worker != table->settings.worker) {
+		*worker = token.worker;
+		return FLOW_ELSEWHERE;
+	}
+	found = flow_table_find(table, token.flow);
+	if (found != NULL && found->generation != token.generation)
+		return FLOW_GONE;
+	if (found == NULL)
+		found = flow_table_find_successor(table, &token);
+	if (found == NULL)
+		return FLOW_GONE;
+	*flow = found;
+	return FLOW_HERE;
+}
+
+/* ---- birth ---- */
+
+static void flow_write_token(struct flow *flow)
+{
+	const struct flow_table_settings *settings = &flow->table->settings;
+	struct flow_token token = {
+		.node = settings->node,
+		.worker = settings->worker,
+		.flow = flow->id,
+		.generation = flow->generation,
+		.epoch = settings->epoch,
+	};
+
+	flow_token_write(&token, flow->token);
+}
+
+static int flow_create(struct flow_table *table, const struct hop *hop, struct flow **out)
+{
+	struct flow *flow;
+
+	flow = memory_zalloc(sizeof(*flow));
+	if (flow == NULL)
+		return -ENOMEM;
+	flow->table = table;
+	flow->hop = *hop;
+	flow->id = table->next_id++;
+	flow->born_ms = flow->touched_ms = loop_now_ms(table->loop);
+	list_init(&flow->bindings);
+	timer_init(&flow->life, flow_on_life, flow);
+	flow_write_token(flow);
+	hash_table_insert(&table->hops, &flow->by_hop, hop_hash(hop));
+	hash_table_insert(&table->ids, &flow->by_id, id_hash(flow->id));
+	table->counts[hop->transport]++;
+	metrics_add(table->metrics, METRIC_FLOWS, hop->transport, 0, 0, 1);
+	flow_restart_life(flow);
+	*out = flow;
+	return 0;
+}
+
+int flow_table_obtain(struct flow_table *table, const struct hop *hop, struct flow **out)
+{
+	struct flow *flow = flow_table_find_by_hop(table, hop);
+
+	if (flow != NULL) {
+		*out = flow;
+		return 0;
+	}
+	ASSERT(hop->worker == table->settings.worker && hop->transport < TRANSPORTS);
+	if (table->ids.count >= table->settings.limit)
+		return -ENOBUFS;
+	return flow_create(table, hop, out);
+}
+
+/* ---- end ---- */
+
+/* Makes room before it adds; without memory the token just leads nowhere. */
+static void flow_table_remember(struct flow_table *table, const struct flow *flow, uint64_t key,
+                                uint64_t expires_ms)
+{
+	uint64_t now = loop_now_ms(table->loop);
+	size_t limit = table->settings.limit / ENDED_PART;
+	struct tombstone *tombstone;
+	struct list_link *link;
+
+	while ((link = list_first(&table->ended_by_age)) != NULL) {
+		tombstone = CONTAINER_OF(link, struct tombstone, by_age);
+		if (tombstone->expires_ms > now && table->ended.count < limit)
+			break;
+		tombstone_remove(table, tombstone);
+	}
+	if (limit == 0 || expires_ms <= now)
+		return;
+	tombstone = memory_zalloc(sizeof(*tombstone));
+	if (tombstone == NULL)
+		return;
+	tombstone->id = flow->id;
+	tombstone->generation = flow->generation;
+	tombstone->key = key;
+	tombstone->expires_ms = expires_ms;
+	hash_table_insert(&table->ended, &tombstone->by_id, id_hash(flow->id));
+	list_append(&table->ended_by_age, &tombstone->by_age);
+}
+
+static void flow_log_end(const struct flow *flow, enum flow_close reason)
+{
+	char hop[ADDRESS_TEXT_MAX + 8];
+
+	if (!log_enabled(LOG_DEBUG))
+		return;
+	log_debug("flow %" PRIx64 " %s: closed, %s", flow->id,
+	          hop_format(&flow->hop, hop, sizeof(hop)), flow_close_name(reason));
+}
+
+static void flow_table_end(struct flow_table *table, struct flow *flow, enum flow_close reason)
+{
+	flow_log_end(flow, reason);
+	flow_leave(table, flow, reason);
+	if (table->events != NULL && table->events->on_flow_closed != NULL)
+		table->events->on_flow_closed(table->arg, flow, reason);
+}
+
+void flow_table_close_keyed(struct flow_table *table, struct flow *flow, enum flow_close reason,
+                            uint64_t key, uint64_t expires_ms)
+{
+	flow_table_remember(table, flow, key, expires_ms);
+	flow_table_end(table, flow, reason);
+}
+
+/* May the client come back and want its dialogs followed? */
+static bool close_is_survivable(enum flow_close reason)
+{
+	return reason == FLOW_CLOSE_CONNECTION || reason == FLOW_CLOSE_REPLACED;
+}
+
+void flow_table_close(struct flow_table *table, struct flow *flow, enum flow_close reason)
+{
+	if (flow->state == FLOW_CLOSED)
+		return;
+	LIST_FOR_EACH (link, &flow->bindings) {
+		struct binding *binding = CONTAINER_OF(link, struct binding, in_flow);
+
+		if (close_is_survivable(reason) && binding_has_key(binding)) {
+			flow_table_remember(table, flow, binding_key(binding),
+			                    binding->expires_ms);
+			break;
+		}
+	}
+	flow_table_end(table, flow, reason);
+}
+
+void flow_table_hop_lost(struct flow_table *table, const struct hop *hop, enum flow_close reason)
+{
+	struct flow *flow = flow_table_find_by_hop(table, hop);
+
+	if (flow != NULL)
+		flow_table_close(table, flow, reason);
+}
+
+/* ---- bindings by instance ---- */
+
+void flow_table_index_binding(struct flow_table *table, struct binding *binding)
+{
+	if (binding_has_key(binding))
+		hash_table_insert(&table->instances, &binding->by_instance, binding_key(binding));
+	table->registrations++;
+	metrics_add(table->metrics, METRIC_REGISTRATIONS, 0, 0, 0, 1);
+}
+
+void flow_table_unindex_binding(struct flow_table *table, struct binding *binding)
+{
+	hash_table_remove(&table->instances, &binding->by_instance);
+	table->registrations--;
+	metrics_add(table->metrics, METRIC_REGISTRATIONS, 0, 0, 0, -1);
+}
+
+struct binding *flow_table_rival(struct flow_table *table, const struct binding *binding)
+{
+	struct hash_link *link;
+	uint64_t key;
+
+	if (!binding_has_key(binding))
+		return NULL;
+	key = binding->by_instance.hash;
+	link = hash_table_find(&table->instances, key, &key);
+	if (link == &binding->by_instance)
+		link = hash_table_find_next(&table->instances, link, &key);
+	return link != NULL ? CONTAINER_OF(link, struct binding, by_instance) : NULL;
+}
+
+/* ---- counting ---- */
+
+size_t flow_table_count(const struct flow_table *table, enum sip_transport transport)
+{
+	ASSERT(transport < TRANSPORTS);
+	return table->counts[transport];
+}
+
+size_t flow_table_registrations(const struct flow_table *table)
+{
+	return table->registrations;
+}
+
+struct visiting {
+	bool (*visit)(struct flow *flow, void *arg);
+	void *arg;
+};
+
+static bool visit_flow(struct hash_link *link, void *arg)
+{
+	const struct visiting *visiting = arg;
+
+	return visiting->visit(CONTAINER_OF(link, struct flow, by_id), visiting->arg);
+}
+
+void flow_table_visit(struct flow_table *table, bool (*visit)(struct flow *flow, void *arg),
+                      void *arg)
+{
+	struct visiting visiting = {visit, arg};
+
+	hash_table_visit(&table->ids, visit_flow, &visiting);
+}
