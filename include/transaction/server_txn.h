@@ -29,13 +29,14 @@ struct server_txn_events {
 
 /*
  * Begin for a request just received and not yet edited, but for message_mark_received (never for ACK).
- * Keeps the reply template and the match key, not the message. `hop` is the way back; on UDP its port may
- * differ from the packet's (18.2.2), matching does not look at it.
+ * Keeps the reply template and the match key, not the message. It came by `hop` and is answered by
+ * `reply_to`, which on UDP may name another port (18.2.2). on_ended may be NULL inside events.
  * INVITE: 100 is sent by itself if no answer was given within 200 ms.
  * -ENOBUFS at the table's limit, -ENOMEM, -EINVAL without a Via.
  */
 int server_txn_create(struct txn_table *table, struct message *request, const struct hop *hop,
-                      const struct server_txn_events *events, void *arg, struct server_txn **out);
+                      const struct hop *reply_to, const struct server_txn_events *events, void *arg,
+                      struct server_txn **out);
 
 /* Pass an answer that came from below (flat bytes, our Via already popped) with its status. Takes the bytes.
  * Provisionals and, in ACCEPTED, repeated 2xx go straight out. A final answer where one was already given
@@ -51,7 +52,7 @@ void server_txn_forget(struct server_txn *txn);
 enum server_txn_state server_txn_state(const struct server_txn *txn);
 enum sip_method server_txn_method(const struct server_txn *txn);
 void *server_txn_arg(const struct server_txn *txn); /* NULL once forgotten */
-const struct hop *server_txn_hop(const struct server_txn *txn);
+const struct hop *server_txn_hop(const struct server_txn *txn); /* the way back */
 uint64_t server_txn_born_ms(const struct server_txn *txn);
 
 #endif

@@ -86,7 +86,7 @@ static void client_farewell(struct client_txn *client)
 	const struct client_txn_events *events = client->events;
 
 	txn_bury(&client->txn);
-	if (events != NULL)
+	if (events != NULL && events->on_ended != NULL)
 		events->on_ended(client->txn.arg, client);
 }
 
@@ -165,18 +165,12 @@ static int client_begin(struct txn_table *table, const struct txn_key *key, cons
 	struct client_txn *client = memory_zalloc(sizeof(*client));
 	int err;
 
-	if (client == NULL) {
+	if (client == NULL || txn_peer_join(table, client, hop) != 0) {
 		bytes_release(request);
+		memory_free(client);
 		return -ENOMEM;
 	}
 	txn_begin(&client->txn, table, TXN_CLIENT, key, hop, arg, client_on_timer);
-	err = txn_peer_join(client);
-	if (err != 0) {
-		hash_table_remove(&table->clients, &client->txn.in_table);
-		bytes_release(request);
-		memory_free(client);
-		return err;
-	}
 	client->events = events;
 	client->txn.bytes = *request;
 	*request = NULL;

@@ -118,7 +118,7 @@ static void server_farewell(struct server_txn *server)
 	const struct server_txn_events *events = server->events;
 
 	txn_bury(&server->txn);
-	if (events != NULL)
+	if (events != NULL && events->on_ended != NULL)
 		events->on_ended(server->txn.arg, server);
 }
 
@@ -150,7 +150,8 @@ static void server_on_timer(struct timer *timer, void *arg)
 }
 
 int server_txn_create(struct txn_table *table, struct message *request, const struct hop *hop,
-                      const struct server_txn_events *events, void *arg, struct server_txn **out)
+                      const struct hop *reply_to, const struct server_txn_events *events, void *arg,
+                      struct server_txn **out)
 {
 	struct server_txn *server;
 	struct txn_key key;
@@ -171,7 +172,7 @@ int server_txn_create(struct txn_table *table, struct message *request, const st
 		return -ENOMEM;
 	}
 	server->events = events;
-	txn_begin(&server->txn, table, TXN_SERVER, &key, hop, arg, server_on_timer);
+	txn_begin(&server->txn, table, TXN_SERVER, &key, reply_to, arg, server_on_timer);
 	server_set_state(server, is_invite(server) ? SERVER_PROCEEDING : SERVER_TRYING);
 	*out = server;
 	return 0;

@@ -5,6 +5,9 @@
 #ifndef BONO_TRANSACTION_INTERNAL_H
 #define BONO_TRANSACTION_INTERNAL_H
 
+#include <errno.h>
+#include <stddef.h>
+
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/list.h"
@@ -103,7 +106,7 @@ void txn_key_of_branch(struct slice branch, enum sip_method method, struct txn_k
 
 /* Make room if it gets tight; -ENOBUFS at the limit. */
 int txn_table_admit(struct txn_table *table);
-/* Fill the shared part and enter the table. */
+/* Fill the shared part and enter the table. hop: where it sends. */
 void txn_begin(struct txn *txn, struct txn_table *table, enum txn_kind kind,
                const struct txn_key *key, const struct hop *hop, void *arg, timer_fn *on_timer);
 /* A final answer has passed: from here on it only absorbs. Does nothing the second time. */
@@ -127,7 +130,7 @@ void txn_wait_interval(struct txn *txn);
 /* ---- peers: txn_peer.c ---- */
 
 bool txn_peer_equal(const struct hash_link *link, const void *key); /* key: a struct hop */
-int txn_peer_join(struct client_txn *client);
+int txn_peer_join(struct txn_table *table, struct client_txn *client, const struct hop *hop);
 /* Does nothing for one that waits for nobody. */
 void txn_peer_leave(struct client_txn *client);
 

@@ -33,10 +33,8 @@ static struct txn_peer *peer_find(struct txn_table *table, const struct hop *hop
 	return link != NULL ? CONTAINER_OF(link, struct txn_peer, in_table) : NULL;
 }
 
-int txn_peer_join(struct client_txn *client)
+int txn_peer_join(struct txn_table *table, struct client_txn *client, const struct hop *hop)
 {
-	struct txn_table *table = client->txn.table;
-	const struct hop *hop = &client->txn.hop;
 	struct txn_peer *peer = peer_find(table, hop);
 
 	if (peer == NULL) {

@@ -67,6 +67,7 @@ static bool free_visited(struct hash_link *link, void *arg)
 	struct hash_table *table = arg;
 
 	hash_table_remove(table, link);
+	metrics_add(txn->table->metrics, METRIC_TRANSACTIONS, txn->kind, 0, 0, -1);
 	list_remove(&txn->table->completed, &txn->queued);
 	txn_free(txn);
 	return true;
@@ -140,6 +141,7 @@ void txn_begin(struct txn *txn, struct txn_table *table, enum txn_kind kind,
 	txn->arg = arg;
 	txn->born_ms = loop_now_ms(table->loop);
 	timer_init(&txn->timer, on_timer, txn);
+	metrics_add(table->metrics, METRIC_TRANSACTIONS, kind, 0, 0, 1);
 	hash_table_insert(table_of(txn), &txn->in_table, key->hash);
 }
 
@@ -152,6 +154,7 @@ void txn_mark_completed(struct txn *txn)
 void txn_retire(struct txn *txn)
 {
 	hash_table_remove(table_of(txn), &txn->in_table);
+	metrics_add(txn->table->metrics, METRIC_TRANSACTIONS, txn->kind, 0, 0, -1);
 	list_remove(&txn->table->completed, &txn->queued);
 	list_append(&txn->table->ending, &txn->queued);
 	bytes_release(&txn->bytes);
