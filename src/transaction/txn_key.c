@@ -81,10 +81,12 @@ static void digest_text_nocase(struct digest *digest, struct slice text)
  */
 static void digest_source(struct digest *digest, const struct hop *hop)
 {
-	digest_bytes(digest, &hop->side, sizeof(hop->side));
+	uint64_t connection = hop->connection;
+
+	digest_bytes(digest, hop->side == SIDE_ACCESS ? "a" : "c", 1);
 	if (hop->side != SIDE_ACCESS)
 		return;
-	digest_bytes(digest, &hop->connection, sizeof(hop->connection));
+	digest_bytes(digest, &connection, sizeof(connection));
 	if (hop->remote.family == AF_INET6)
 		digest_bytes(digest, &hop->remote.v6.sin6_addr, sizeof(hop->remote.v6.sin6_addr));
 	else
