@@ -14,7 +14,7 @@ VERSION := 0.1.0
 PACKAGES := libevent libevent_pthreads openssl jansson yaml-0.1 libsystemd
 CFLAGS_ALL := -std=gnu11 $(OPT) -g -fno-omit-frame-pointer -pthread -Wall -Wextra -Wshadow -Wvla \
 	-Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef -Wwrite-strings -Wno-unused-parameter \
-	-Werror -D_GNU_SOURCE -Iinclude -DBONO_VERSION='"$(VERSION)"' $(SAN) $(CFLAGS)
+	-Werror -D_GNU_SOURCE= -Iinclude -DBONO_VERSION='"$(VERSION)"' $(SAN) $(CFLAGS)
 # sofia's headers are seen by src/sip only; the others of PACKAGES stand in the system's path.
 SOFIA_CFLAGS = $(shell pkg-config --cflags sofia-sip-ua | sed 's/-I/-isystem /g')
 LIBS = -lsofia-sip-ua $(shell pkg-config --libs $(PACKAGES)) -pthread -lm
