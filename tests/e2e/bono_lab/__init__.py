@@ -1,0 +1,23 @@
+"""The stage for the end-to-end tests: real programs on loopback addresses of their own.
+
+A Lab belongs to one scene. It hands out addresses, starts programs, and when the scene ends stops
+them and tells whether one of them crashed or a sanitizer spoke.
+"""
+
+from .address import Block
+from .baresip import Baresip
+from .bono import Bono, program
+from .kamailio import KamailioEdge, KamailioSprout
+from .lab import Lab
+from .process import Process
+from .scripted import ScriptedSprout
+from .sip import Client, Message, TcpClient, UdpClient, request, response
+from .sipp import Sipp
+from .sprout_sim import SproutSim
+from .wait import until
+
+__all__ = [
+    "Baresip", "Block", "Bono", "Client", "KamailioEdge", "KamailioSprout", "Lab", "Message",
+    "Process", "ScriptedSprout", "Sipp", "SproutSim", "TcpClient", "UdpClient", "program",
+    "request", "response", "until",
+]

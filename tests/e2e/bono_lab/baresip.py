@@ -1,0 +1,115 @@
+"""baresip, a real user agent, driven through its control port."""
+
+import json
+import socket
+import uuid
+
+from .process import Process
+from .wait import until
+
+MODULES = "/usr/lib/baresip/modules"
+CONFIG = """poll_method epoll
+sip_listen {ip}:5070
+call_max_calls 4
+audio_source ausine,440
+audio_player aufile,{directory}/heard.wav
+audio_alert none
+rtp_ports 20000-20400
+module_path {modules}
+module stdio.so
+module g711.so
+module ausine.so
+module aufile.so
+module uuid.so
+module_tmp account.so
+module_app menu.so
+module_app ctrl_tcp.so
+ctrl_tcp_listen {ip}:4444
+"""
+
+
+class Baresip(Process):
+    """A user with an outbound flow (sip.instance, reg-id 1) through each of the given edges."""
+
+    def __init__(self, lab, user, edge, transport="udp", domain="example.net", answer="auto",
+                 password="secret", regint=60):
+        self.user, self.domain = user, domain
+        self.ip = lab.client_ip()
+        directory = lab.path(f"baresip-{user}")
+        directory.mkdir()
+        (directory / "config").write_text(CONFIG.format(ip=self.ip, directory=directory,
+                                                        modules=MODULES))
+        (directory / "accounts").write_text(
+            f"<sip:{user}@{domain};transport={transport}>;auth_user={user};auth_pass={password};"
+            f'outbound="sip:{edge[0]}:{edge[1]};transport={transport}";sipnat=outbound;'
+            f"regint={regint};answermode={answer}\n")
+        (directory / "contacts").write_text("")
+        (directory / "uuid").write_text(str(uuid.uuid4()))
+        self.events, self.buffer, self.control = [], b"", None
+        super().__init__(f"baresip {user}", ["baresip", "-s", "-f", directory],
+                         lab.path(f"baresip-{user}.log"), env={"HOME": str(directory)})
+        lab.add(self)
+        until(self.connect, f"control port of {self.name}:\n{self.tail()}")
+
+    def connect(self):
+        try:
+            self.control = socket.create_connection((self.ip, 4444), 1)
+        except OSError:
+            assert self.alive(), f"{self.name} ended:\n{self.tail()}"
+            return False
+        self.control.settimeout(0.05)
+        return True
+
+    def command(self, name, parameters=""):
+        body = json.dumps({"command": name, "params": parameters, "token": name}).encode()
+        self.control.sendall(b"%d:%s," % (len(body), body))
+
+    def pump(self):
+        """Take in the events (netstrings of JSON) that have come."""
+        try:
+            self.buffer += self.control.recv(65536)
+        except TimeoutError:
+            pass
+        while b":" in self.buffer:
+            length, rest = self.buffer.split(b":", 1)
+            if len(rest) <= int(length):
+                return
+            self.events.append(json.loads(rest[:int(length)]))
+            self.buffer = rest[int(length) + 1:]
+
+    def happened(self, kind):
+        self.pump()
+        return [event for event in self.events if event.get("type") == kind]
+
+    def wait_for(self, kind, count=1, patience=20):
+        def came():
+            return len(self.happened(kind)) >= count
+        try:
+            return until(came, f"{kind} at {self.name}", patience)
+        except AssertionError as fault:
+            seen = [(e.get("type"), e.get("param")) for e in self.events if e.get("event")]
+            raise AssertionError(f"{fault}; events {seen}\n{self.tail()}") from None
+
+    def wait_for_register(self, count=1):
+        """Registered at least so many times: at start the control port may have come too late for the
+        first event, so the account is asked as well."""
+        def registered():
+            if self.log_contains(b"200 OK"):
+                return True
+            return len(self.happened("REGISTER_OK")) >= count
+        until(registered, f"{self.name} to be registered:\n{self.tail()}", 20)
+        return self
+
+    def call(self, user):
+        self.command("dial", f"sip:{user}@{self.domain}")
+
+    def hang_up(self):
+        self.command("hangup")
+
+    def answer(self):
+        self.command("accept")
+
+    def stop(self, patience=10):
+        if self.control is not None:
+            self.control.close()
+        super().stop(patience)

@@ -1,0 +1,33 @@
+"""Fixtures. The stage itself is bono_lab."""
+
+import os
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from bono_lab import Bono, KamailioEdge, Lab  # noqa: E402
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """A scene of its own; fails the test if a program in it crashed."""
+    stage = Lab(tmp_path)
+    yield stage
+    stage.close()
+
+
+@pytest.fixture(scope="module")
+def shared_lab(tmp_path_factory):
+    """A scene for all tests of a module: for those that only look and never break anything."""
+    stage = Lab(tmp_path_factory.mktemp("lab"))
+    yield stage
+    stage.close()
+
+
+@pytest.fixture
+def edge_kind():
+    """Bono, or with BONO_LAB_EDGE=kamailio the edge of stock modules, to try the tests on."""
+    return KamailioEdge if os.environ.get("BONO_LAB_EDGE") == "kamailio" else Bono
