@@ -1,0 +1,60 @@
+/*
+ * The proxy of one worker: RFC 3261 16 and the rules of a P-CSCF. The only layer that knows both sides.
+ * Worker thread only. Its world below comes as a table of ways, so that tests can bring their own.
+ */
+#ifndef BONO_PROXY_PROXY_H
+#define BONO_PROXY_PROXY_H
+
+#include "flow/flow_table.h"
+#include "loop/loop.h"
+#include "metrics/metrics.h"
+#include "sip/via.h"
+#include "transaction/txn_table.h"
+#include "transport/transport.h"
+#include "upstream/health.h"
+#include "upstream/view.h"
+
+struct proxy;
+
+struct proxy_settings { /* static for the life of the process; lent */
+	uint8_t worker;
+	const struct listener_settings *listeners;
+	unsigned listener_count;
+	unsigned path_listener;      /* index of the core listener named in Path */
+	const char *visited_network; /* P-Visited-Network-ID, without quotes */
+	size_t message_bytes;
+	uint64_t first_answer_ms; /* failover: silence after which the next target is tried */
+	uint64_t deadline_ms;     /* failover: the whole search for an answer */
+};
+
+struct proxy_ways {
+	/* as transport_send, transport_open, transport_sent_by */
+	int (*send)(void *arg, const struct hop *hop, struct bytes **bytes);
+	int (*open)(void *arg, enum sip_transport kind, const struct address *peer, struct hop *out);
+	const char *(*sent_by)(void *arg, const struct hop *hop);
+	/* The packet belongs to another worker of this process: give it a copy of the bytes. */
+	void (*pass_packet)(void *arg, uint8_t worker, const struct packet *packet);
+	/* What traffic saw of a target: to control. value as health_on_input. */
+	void (*report)(void *arg, uint32_t target_id, enum health_input input, uint64_t value);
+	/* False while the node is not ready or stopping: OPTIONS to ourselves gets 503. */
+	bool (*is_ready)(void *arg);
+	void *arg;
+};
+
+/* flows and transactions are lent and outlive the proxy. */
+int proxy_create(struct loop *loop, const struct proxy_settings *settings,
+                 const struct proxy_ways *ways, struct flow_table *flows, struct txn_table *txns,
+                 struct branch_source *branches, struct metrics *metrics, struct proxy **out);
+void proxy_destroy(struct proxy **proxy);
+
+/* A whole message from the transport (its on_packet). */
+void proxy_on_packet(struct proxy *proxy, const struct packet *packet, bool framing_fault);
+/* A new view from control; shares it. Contexts that wait for a target ask again. */
+void proxy_set_view(struct proxy *proxy, struct view *view);
+const struct view *proxy_view(const struct proxy *proxy);
+/* Refuse new work (graceful stop): 503 to new requests; transactions under way go on. */
+void proxy_stop_new_work(struct proxy *proxy);
+/* Response contexts that still owe an answer. */
+size_t proxy_busy(const struct proxy *proxy);
+
+#endif

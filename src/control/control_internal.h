@@ -1,0 +1,45 @@
+/*
+ * What the files of control tell each other. Control loop only, unless said otherwise.
+ */
+#ifndef BONO_CONTROL_CONTROL_INTERNAL_H
+#define BONO_CONTROL_CONTROL_INTERNAL_H
+
+#include "admin/admin.h"
+#include "control/control.h"
+#include "upstream/failover.h"
+#include "worker/worker.h"
+
+struct control {
+	const struct config *config;
+	struct loop *loop;
+	struct metrics_registry *registry;
+	struct metrics *metrics;
+	struct failover *failover;
+	struct admin *admin;
+	struct listener_settings *listeners; /* owned; texts are the configuration's */
+	struct worker_settings worker_settings;
+	struct worker **workers; /* owned; worker_count of them were created */
+	unsigned worker_count, workers_running;
+	unsigned next_prober; /* which worker sends the next probe */
+	struct event *signals[3];
+	struct timer watch; /* watchdog */
+	bool ready, stopping, stopped_hard;
+	bool letters_seen_refused;
+};
+
+/* ---- settings.c: the configuration in the workers' words ---- */
+
+int settings_fill(struct control *control);
+void settings_free(struct control *control);
+
+/* ---- reports.c: letters from workers ---- */
+
+extern const struct worker_reports control_reports; /* .arg is to be set */
+
+/* ---- status.c: what admin asks ---- */
+
+extern const struct admin_source control_admin_source;
+
+void control_worker_stopped(struct control *control, uint8_t worker);
+
+#endif

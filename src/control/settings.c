@@ -1,0 +1,98 @@
+/*
+ * The configuration said in the workers' words. Control loop, before the workers start.
+ */
+#include "control_internal.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/memory.h"
+#include "sip/flow_token.h"
+
+/* Waiting to be written on one connection: a Sprout that stops reading may hold a second of hard traffic, a
+ * client much less. */
+#define CONNECTION_QUEUE_BYTES (1024 * 1024)
+#define CONNECT_TIMEOUT_MS 2000
+/* RFC 5626 4.4.1 lets a client be silent for 120 s between keep-alives; twice that before a connection
+ * that never registered goes. */
+#define IDLE_MS 240000
+/* A phone on a bad link still sends its message within this; a slow-loris does not get more. */
+#define PARTIAL_MS 15000
+/* A client that got no 2xx keeps its flow through a challenge and a retry or two (64*T1). */
+#define UNREGISTERED_MS 32000
+
+static void fill_listener(const struct config_listener *from, struct listener_settings *to)
+{
+	to->name = from->name;
+	to->side = from->side == CONFIG_ACCESS ? SIDE_ACCESS : SIDE_CORE;
+	to->transport = (enum sip_transport)from->transport;
+	to->bind = from->bind;
+	to->advertise = from->advertise;
+	to->allow = from->allow;
+	to->allow_count = from->allow_count;
+}
+
+static int fill_listeners(struct control *control, unsigned *path_listener)
+{
+	const struct config *config = control->config;
+
+	control->listeners = memory_zalloc(config->listener_count * sizeof(*control->listeners));
+	if (control->listeners == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < config->listener_count; i++) {
+		fill_listener(&config->listeners[i], &control->listeners[i]);
+		if (config->listeners[i].path)
+			*path_listener = i;
+	}
+	return 0;
+}
+
+/* A limit of the node in shares of its workers, rounded up. */
+static size_t share(uint64_t limit, unsigned workers)
+{
+	return (size_t)((limit + workers - 1) / workers);
+}
+
+int settings_fill(struct control *control)
+{
+	const struct config *config = control->config;
+	struct worker_settings *settings = &control->worker_settings;
+	unsigned path_listener = 0;
+	int err = fill_listeners(control, &path_listener);
+
+	if (err != 0)
+		return err;
+	settings->transport = (struct transport_settings){
+		.listeners = control->listeners,
+		.listener_count = config->listener_count,
+		.workers = config->workers,
+		.message_bytes = config->limit_message_bytes,
+		.max_connections = (unsigned)share(config->limit_connections, config->workers),
+		.connection_queue_bytes = CONNECTION_QUEUE_BYTES,
+		.connect_timeout_ms = CONNECT_TIMEOUT_MS,
+		.idle_ms = IDLE_MS,
+		.partial_ms = PARTIAL_MS,
+	};
+	settings->proxy = (struct proxy_settings){
+		.listeners = control->listeners,
+		.listener_count = config->listener_count,
+		.path_listener = path_listener,
+		.visited_network = config->home_domain_count > 0 ? config->home_domains[0]
+		                                                 : config->node_name,
+		.message_bytes = config->limit_message_bytes,
+		.first_answer_ms = config->failover_first_answer_ms,
+		.deadline_ms = config->failover_deadline_ms,
+	};
+	settings->node = flow_token_node_id(slice_from_string(config->node_name));
+	settings->epoch = (uint32_t)(clock_wall_ms() / 1000);
+	settings->flow_limit = share(config->limit_flows, config->workers);
+	settings->transaction_limit = share(config->limit_transactions, config->workers);
+	settings->unregistered_ms = UNREGISTERED_MS;
+	settings->probe_host = config->node_name;
+	return 0;
+}
+
+void settings_free(struct control *control)
+{
+	memory_free(control->listeners);
+	control->listeners = NULL;
+}

@@ -1,0 +1,408 @@
+/*
+ * Attempts: one request over one hop after another until somebody answers. Chooses the target, builds
+ * the flat request for it, and hears what became of it. RFC 3261 16.6 steps 7-11, 16.9; CONTRACT of failover:
+ * refused, reset, silent or a 503 before any provisional sends the same request to the next target.
+ * Worker thread only.
+ */
+#include "proxy_internal.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+
+/* RFC 3261 16.6 step 11: above three minutes. */
+#define TIMER_C_MS 185000
+/* A non-INVITE has no provisional: while its target goes on answering others it gets this long. */
+#define BUSY_ANSWER_MS 2000
+/* Signs of life are told to control at most so often for one target. */
+#define REPORT_ALIVE_MS 1000
+
+struct bytes *attempt_flatten(struct proxy *proxy, struct slice base, size_t line_end,
+                              const struct hop *hop, const struct view_target *target,
+                              bool add_route, const char *branch)
+{
+	const char *sent_by = proxy->ways.sent_by(proxy->ways.arg, hop);
+	const char *route = add_route && target != NULL ? target->route_uri : NULL;
+	struct bytes *flat;
+	char via[512];
+	int length;
+	char *out;
+
+	if (target != NULL && proxy->view->sites[target->site].advertise != NULL)
+		sent_by = proxy->view->sites[target->site].advertise;
+	length = snprintf(via, sizeof(via), "Via: SIP/2.0/%s %s;branch=%s%s\r\n%s%s%s",
+	                  transport_via_name(hop->transport), sent_by, branch,
+	                  hop->transport == TRANSPORT_UDP ? ";rport" : "",
+	                  route != NULL ? "Route: <" : "", route != NULL ? route : "",
+	                  route != NULL ? ">\r\n" : "");
+	if (length < 0 || (size_t)length >= sizeof(via))
+		return NULL;
+	flat = bytes_create(base.length + (size_t)length);
+	if (flat == NULL)
+		return NULL;
+	out = flat->data;
+	memcpy(out, base.data, line_end);
+	memcpy(out + line_end, via, (size_t)length);
+	memcpy(out + line_end + length, base.data + line_end, base.length - line_end);
+	return flat;
+}
+
+void attempt_report(struct proxy *proxy, uint32_t target_id, enum health_input input, uint64_t value)
+{
+	if (target_id != UINT32_MAX)
+		proxy->ways.report(proxy->ways.arg, target_id, input, value);
+}
+
+static void heard_from(struct proxy *proxy, uint32_t target_id)
+{
+	uint64_t now = loop_now_ms(proxy->loop);
+
+	if (target_id == UINT32_MAX)
+		return;
+	if (now - proxy->heard_ms[target_id] >= REPORT_ALIVE_MS)
+		attempt_report(proxy, target_id, HEALTH_TRAFFIC_ANSWERED, 0);
+	proxy->heard_ms[target_id] = now;
+}
+
+void attempt_branch_done(struct branch *branch)
+{
+	struct proxy *proxy = branch->context->proxy;
+
+	if (branch->done)
+		return;
+	branch->done = true;
+	branch->context->live--;
+	timer_stop(loop_timers(proxy->loop), &branch->first_answer);
+	timer_stop(loop_timers(proxy->loop), &branch->timer_c);
+	if (branch->target_id != UINT32_MAX)
+		metrics_add(proxy->metrics, METRIC_TARGET_IN_FLIGHT, branch->target_id, 0, 0, -1);
+}
+
+/* The attempt brought nothing: remember why, for the counters and the decision line. */
+static void note_failure(struct branch *branch, enum failover_reason reason)
+{
+	struct response_context *context = branch->context;
+
+	context->last_failure = reason;
+	context->last_site = branch->site;
+	context->last_target = branch->target_id;
+	if (branch->target_id != UINT32_MAX)
+		metrics_add(context->proxy->metrics, METRIC_TARGET_FAILURES, branch->target_id,
+		            reason, 0, 1);
+}
+
+static void on_first_answer_missing(struct timer *timer, void *arg)
+{
+	struct branch *branch = arg;
+	struct response_context *context = branch->context;
+	struct proxy *proxy = context->proxy;
+	uint64_t now = loop_now_ms(proxy->loop);
+	uint64_t sent_ms = branch->sent_us / 1000;
+
+	if (branch->heard || branch->done || context->answered)
+		return;
+	if (context->method != METHOD_INVITE && proxy->heard_ms[branch->target_id] >= sent_ms &&
+	    now < sent_ms + BUSY_ANSWER_MS) {
+		timer_start(loop_timers(proxy->loop), timer, sent_ms + BUSY_ANSWER_MS - now);
+		return;
+	}
+	attempt_report(proxy, branch->target_id, HEALTH_TRAFFIC_SILENT, 0);
+	note_failure(branch, FAILOVER_SILENT);
+	/* It stays in the context: a late answer is still an answer (RFC 3261 16.7). */
+	branch->abandoned = true;
+	attempt_next(context);
+}
+
+static void on_timer_c(struct timer *timer, void *arg)
+{
+	struct branch *branch = arg;
+
+	client_txn_cancel(branch->txn, SLICE_NONE); /* on_failed tells the end of it */
+}
+
+static void free_branch(struct grave *grave)
+{
+	memory_free(CONTAINER_OF(grave, struct branch, grave));
+}
+
+/* Take the branch out of its context; the memory goes at turn's end. */
+static void branch_remove(struct branch *branch)
+{
+	struct response_context *context = branch->context;
+
+	attempt_branch_done(branch);
+	list_remove(&context->branches, &branch->link);
+	loop_bury(context->proxy->loop, &branch->grave, free_branch);
+}
+
+void attempt_forget_all(struct response_context *context)
+{
+	LIST_FOR_EACH_SAFE(link, &context->branches) {
+		struct branch *branch = CONTAINER_OF(link, struct branch, link);
+
+		if (branch->txn != NULL) {
+			if (!branch->done && context->method == METHOD_INVITE)
+				client_txn_cancel(branch->txn, buffer_slice(&context->cancel_extra));
+			client_txn_forget(branch->txn);
+		}
+		branch_remove(branch);
+	}
+}
+
+static struct branch *branch_create(struct response_context *context,
+                                    const struct view_target *target)
+{
+	struct branch *branch = memory_zalloc(sizeof(*branch));
+
+	if (branch == NULL)
+		return NULL;
+	branch->context = context;
+	branch->target_id = target != NULL ? target->id : UINT32_MAX;
+	branch->site = target != NULL ? target->site : UINT32_MAX;
+	branch->sent_us = loop_now_us(context->proxy->loop);
+	timer_init(&branch->first_answer, on_first_answer_missing, branch);
+	timer_init(&branch->timer_c, on_timer_c, branch);
+	list_append(&context->branches, &branch->link);
+	context->live++;
+	if (target != NULL)
+		metrics_add(context->proxy->metrics, METRIC_TARGET_IN_FLIGHT, target->id, 0, 0, 1);
+	return branch;
+}
+
+static void branch_start_timers(struct branch *branch)
+{
+	struct response_context *context = branch->context;
+	struct proxy *proxy = context->proxy;
+
+	if (branch->target_id != UINT32_MAX)
+		timer_start(loop_timers(proxy->loop), &branch->first_answer,
+		            proxy->settings->first_answer_ms);
+	if (context->method == METHOD_INVITE)
+		timer_start(loop_timers(proxy->loop), &branch->timer_c, TIMER_C_MS);
+}
+
+static void count_attempt(struct response_context *context, const struct view_target *target)
+{
+	struct metrics *metrics = context->proxy->metrics;
+
+	context->attempts++;
+	if (target == NULL)
+		return;
+	metrics_add(metrics, METRIC_TARGET_REQUESTS, target->id, 0, 0, 1);
+	if (context->last_site != UINT32_MAX)
+		metrics_add(metrics, METRIC_FAILOVERS, context->last_site, target->site,
+		            context->last_failure, 1);
+}
+
+/* Send over this hop. -errno: nothing was begun. */
+static int attempt_start(struct response_context *context, const struct hop *hop,
+                         const struct view_target *target)
+{
+	struct proxy *proxy = context->proxy;
+	char name[BRANCH_TEXT_MAX];
+	struct branch *branch;
+	struct bytes *flat;
+	int err;
+
+	branch_mint(proxy->branches, context->loop_hash, name);
+	flat = attempt_flatten(proxy, bytes_slice(context->base), context->base_line_end, hop, target,
+	                       context->add_target_route, name);
+	if (flat == NULL)
+		return -ENOMEM;
+	branch = branch_create(context, target);
+	if (branch == NULL) {
+		bytes_release(&flat);
+		return -ENOMEM;
+	}
+	count_attempt(context, target);
+	err = client_txn_create(proxy->txns, context->method, name, hop, &flat,
+	                        &context_client_events, branch, &branch->txn);
+	bytes_release(&flat);
+	if (err != 0) {
+		branch_remove(branch);
+		return err;
+	}
+	branch_start_timers(branch);
+	return 0;
+}
+
+static void attempt_fixed(struct response_context *context)
+{
+	if (context->attempts > 0) {
+		if (context->live == 0)
+			context_give_up(context, 430, LOST_OTHER);
+		return;
+	}
+	if (attempt_start(context, &context->hop, NULL) != 0)
+		context_give_up(context, 500, LOST_INTERNAL);
+}
+
+/* One try at this target. False: it could not even be begun. */
+static bool attempt_target(struct response_context *context, const struct view_target *target)
+{
+	struct proxy *proxy = context->proxy;
+	struct hop hop;
+	int err;
+
+	pick_mark_tried(&context->tried, target->id);
+	err = proxy->ways.open(proxy->ways.arg, target->transport, &target->address, &hop);
+	if (err == 0)
+		err = attempt_start(context, &hop, target);
+	if (err == 0)
+		return true;
+	context->last_failure = FAILOVER_OTHER;
+	context->last_site = target->site;
+	context->last_target = target->id;
+	log_warning("target %s/%s: request not sent, %s", proxy->view->sites[target->site].name,
+	            target->name, error_text(err));
+	return false;
+}
+
+static void nothing_left(struct response_context *context)
+{
+	if (context->live > 0) /* somebody may still answer; the deadline ends the waiting */
+		return;
+	context_give_up(context, 503, LOST_NO_TARGET);
+}
+
+/* The next target, or the end of the search. */
+void attempt_next(struct response_context *context)
+{
+	struct proxy *proxy = context->proxy;
+	const struct view_target *preferred;
+	const struct view_target *target;
+
+	if (context->answered || context->provisional)
+		return;
+	if (context->cancelled) {
+		context_give_up(context, 487, LOST_OTHER);
+		return;
+	}
+	if (context->fixed) {
+		attempt_fixed(context);
+		return;
+	}
+	if (proxy->view == NULL) {
+		context_give_up(context, 503, LOST_NO_TARGET);
+		return;
+	}
+	for (;;) {
+		preferred = context->preferred_id != UINT32_MAX
+		                    ? view_find_id(proxy->view, context->preferred_id)
+		                    : NULL;
+		switch (pick_target_preferring(proxy->view, &context->tried, context->key, preferred,
+		                               &target)) {
+		case PICK_NOW:
+			if (attempt_target(context, target))
+				return;
+			break;
+		case PICK_LATER:
+			list_remove(&proxy->waiting, &context->waiting_link);
+			list_append(&proxy->waiting, &context->waiting_link);
+			return;
+		case PICK_NEVER:
+			nothing_left(context);
+			return;
+		}
+	}
+}
+
+/* ---- what the client transactions tell ---- */
+
+static enum failover_reason reason_of(const struct client_txn *txn, enum txn_failure failure)
+{
+	if (failure == TXN_TIMEOUT)
+		return FAILOVER_TIMEOUT;
+	switch (client_txn_error(txn)) {
+	case ECONNREFUSED:
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+		return FAILOVER_REFUSED;
+	case ETIMEDOUT:
+		return FAILOVER_SILENT;
+	default:
+		return FAILOVER_RESET;
+	}
+}
+
+static enum health_input input_of(enum failover_reason reason)
+{
+	switch (reason) {
+	case FAILOVER_REFUSED:
+		return HEALTH_TRAFFIC_REFUSED;
+	case FAILOVER_RESET:
+		return HEALTH_TRAFFIC_RESET;
+	default:
+		return HEALTH_TRAFFIC_SILENT;
+	}
+}
+
+static void on_client_failed(void *arg, struct client_txn *txn, enum txn_failure failure)
+{
+	struct branch *branch = arg;
+	struct response_context *context = branch->context;
+	enum failover_reason reason = reason_of(txn, failure);
+	bool progressed = branch->progressed;
+
+	if (branch->done)
+		return;
+	note_failure(branch, reason);
+	if (!progressed)
+		attempt_report(context->proxy, branch->target_id, input_of(reason), 0);
+	attempt_branch_done(branch);
+	if (context->answered)
+		return;
+	if (context->cancelled && context->live == 0)
+		context_give_up(context, 487, LOST_OTHER);
+	else if (context->fixed || context->provisional) {
+		/* RFC 5626 5.3.1: a flow that does not take the request has failed; a silent client has
+		 * timed out; a Sprout lost while it rang cannot be replaced. */
+		if (context->live == 0)
+			context_give_up(context,
+			                failure == TXN_TIMEOUT          ? 408
+			                : context->fixed                ? 430
+			                                                : 503,
+			                LOST_TIMEOUT);
+	} else {
+		attempt_next(context);
+	}
+}
+
+static void on_client_ended(void *arg, struct client_txn *txn)
+{
+	struct branch *branch = arg;
+	struct response_context *context = branch->context;
+
+	branch->txn = NULL;
+	branch_remove(branch);
+	if (!context->answered && context->live == 0 && list_is_empty(&context->branches) &&
+	    !list_link_in_list(&context->waiting_link))
+		attempt_next(context);
+	context_maybe_free(context);
+}
+
+static void on_client_response(void *arg, struct client_txn *txn, struct message **response)
+{
+	struct branch *branch = arg;
+	struct proxy *proxy = branch->context->proxy;
+
+	heard_from(proxy, branch->target_id);
+	if (!branch->heard) {
+		branch->heard = true;
+		timer_stop(loop_timers(proxy->loop), &branch->first_answer);
+		if (branch->site != UINT32_MAX)
+			metrics_observe_us(proxy->metrics, METRIC_FIRST_ANSWER_SECONDS, branch->site, 0,
+			                   loop_now_us(proxy->loop) - branch->sent_us);
+	}
+	if (message_status(*response) >= 101 && message_status(*response) < 200 &&
+	    timer_is_running(&branch->timer_c))
+		timer_start(loop_timers(proxy->loop), &branch->timer_c, TIMER_C_MS);
+	context_on_response(branch, *response);
+}
+
+const struct client_txn_events context_client_events = {
+	.on_response = on_client_response,
+	.on_failed = on_client_failed,
+	.on_ended = on_client_ended,
+};

@@ -1,0 +1,116 @@
+/*
+ * Requests from the core to a client: the flow token in the top Route says which, and which worker has it.
+ * RFC 5626 5.3, RFC 3261 16.4. Worker thread only.
+ */
+#include "proxy_internal.h"
+
+/* RFC 3261 16.4: a strict router has put our own entry in the Request-URI. */
+static bool token_of(struct incoming *in, struct slice *token)
+{
+	struct name_addr route;
+	struct uri uri;
+
+	if (message_address(in->message, HEADER_ROUTE, 0, &route) &&
+	    uri_names_us(in->proxy, &route.uri)) {
+		*token = route.uri.user;
+		return true;
+	}
+	message_request_uri(in->message, &uri);
+	if (uri_names_us(in->proxy, &uri) && !slice_is_empty(uri.user)) {
+		*token = uri.user;
+		return true;
+	}
+	return false;
+}
+
+bool from_core_belongs_elsewhere(struct incoming *in, uint8_t *worker)
+{
+	struct slice token;
+	struct flow *flow;
+
+	return token_of(in, &token) &&
+	       flow_table_find_by_token(in->proxy->flows, token, &flow, worker) == FLOW_ELSEWHERE;
+}
+
+static int add_record_routes(struct incoming *in, const struct flow *flow)
+{
+	const struct proxy_settings *settings = in->proxy->settings;
+	const struct listener_settings *core = &settings->listeners[settings->path_listener];
+	const struct hop *hop = flow_hop(flow);
+	const char *access = in->proxy->ways.sent_by(in->proxy->ways.arg, hop);
+	struct route_self outgoing = {slice_from_string(access), hop->transport};
+	struct route_self incoming = {slice_from_string(core->advertise), core->transport};
+	struct buffer lines;
+	int err;
+
+	buffer_init(&lines);
+	route_write_record_routes(&lines, &outgoing, &incoming,
+	                          slice_from_string(flow_token_text(flow)));
+	err = lines.failed ? -ENOMEM : message_prepend_lines(in->message, buffer_slice(&lines));
+	buffer_free(&lines);
+	return err;
+}
+
+static int edit_request(struct incoming *in, const struct flow *flow)
+{
+	int hops = message_max_forwards(in->message);
+	int err;
+
+	err = route_undo_strict(in->message, in->proxy);
+	if (err == 0)
+		err = route_pop_own(in->proxy, in->message);
+	if (err >= 0)
+		err = trust_strip(in->message, CROSSING_CORE_TO_CLIENT);
+	if (err == 0)
+		err = add_record_routes(in, flow);
+	if (err == 0)
+		err = message_set_max_forwards(in->message, hops < 0 ? 70 : (unsigned)hops - 1);
+	return err;
+}
+
+static void send_to_flow(struct incoming *in, const struct flow *flow)
+{
+	struct request_plan plan = {.fixed = true, .hop = *flow_hop(flow)};
+	int err = edit_request(in, flow);
+
+	if (err != 0)
+		proxy_reject(in, 500, "Server Internal Error", SLICE_NONE, REJECTED_OTHER);
+	else if (in->method == METHOD_ACK)
+		ack_forward(in, &plan);
+	else
+		context_start(in, &plan);
+}
+
+void from_core_request(struct incoming *in)
+{
+	struct slice token = SLICE_NONE;
+	struct flow *flow = NULL;
+	uint8_t worker;
+
+	if (in->method == METHOD_REGISTER) { /* a registrar does not register through its edge */
+		proxy_reject(in, 405, "Method Not Allowed",
+		             SLICE_LITERAL("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, "
+		                           "SUBSCRIBE, NOTIFY, PUBLISH, REFER, UPDATE, PRACK, INFO\r\n"),
+		             REJECTED_NOT_ALLOWED_METHOD);
+		return;
+	}
+	if (!token_of(in, &token)) {
+		proxy_reject(in, 404, "Not Found", SLICE_NONE, REJECTED_NO_ROUTE);
+		return;
+	}
+	switch (flow_table_find_by_token(in->proxy->flows, token, &flow, &worker)) {
+	case FLOW_HERE:
+		send_to_flow(in, flow);
+		break;
+	case FLOW_FORGED:
+		proxy_reject(in, 403, "Forbidden", SLICE_NONE, REJECTED_FORGED_TOKEN);
+		break;
+	case FLOW_NO_TOKEN:
+		proxy_reject(in, 404, "Not Found", SLICE_NONE, REJECTED_NO_ROUTE);
+		break;
+	case FLOW_ELSEWHERE: /* it was passed on before; that worker is no more */
+	case FLOW_GONE:
+		proxy_reject(in, 430, "Flow Failed", SLICE_NONE, REJECTED_FLOW_FAILED);
+		break;
+	}
+}

@@ -1,0 +1,170 @@
+/*
+ * What the files of the proxy tell each other. Worker thread only.
+ */
+#ifndef BONO_PROXY_PROXY_INTERNAL_H
+#define BONO_PROXY_PROXY_INTERNAL_H
+
+#include "base/error.h"
+#include "base/list.h"
+#include "flow/binding.h"
+#include "proxy/proxy.h"
+#include "sip/reply.h"
+#include "sip/route.h"
+#include "sip/validate.h"
+#include "upstream/pick.h"
+
+struct proxy {
+	struct loop *loop;
+	const struct proxy_settings *settings;
+	struct proxy_ways ways;
+	struct flow_table *flows;
+	struct txn_table *txns;
+	struct branch_source *branches;
+	struct metrics *metrics;
+	struct view *view; /* NULL until control has sent the first */
+	bool stopping;
+	struct list contexts; /* all response contexts */
+	struct list waiting;  /* those to ask again when the view changes */
+	size_t busy;          /* contexts whose server transaction has no final answer yet */
+	uint64_t heard_ms[VIEW_TARGETS_MAX]; /* when a target last answered anything, by its id */
+};
+
+/* A request as it travels through the steps of RFC 3261 16.3 to 16.6. */
+struct incoming {
+	struct proxy *proxy;
+	const struct packet *packet;
+	struct message *message; /* owned by proxy_on_packet, which destroys what is left */
+	enum sip_method method;
+	uint64_t loop_hash;
+	struct hop reply_hop; /* where answers go: RFC 3261 18.2.2, RFC 3581 */
+	struct flow *flow;    /* of the client this came from; NULL: none, or from the core */
+};
+
+/* ---- proxy.c ---- */
+
+/* Answer without a transaction (RFC 3261 16.3, 8.2.7): the same request always gets the same answer.
+ * Counts the reason. Nothing is ever said to an ACK. */
+void proxy_reject(struct incoming *in, int status, const char *reason, struct slice extra,
+                  enum rejected_reason why);
+/* It came to another worker, which passed it to us: never passed on again. */
+bool packet_was_passed(const struct proxy *proxy, const struct packet *packet);
+/* "Retry-After: N\r\n" with N jittered in [base, 2*base). */
+struct slice proxy_retry_after(char text[48], unsigned base_s);
+
+/* ---- the steps after validation; each takes what it needs of in->message ---- */
+
+void from_client_request(struct incoming *in); /* from_client.c */
+void from_core_request(struct incoming *in);   /* from_core.c */
+/* The token names a flow of another worker: *worker shall have the bytes. */
+bool from_core_belongs_elsewhere(struct incoming *in, uint8_t *worker);
+void register_request(struct incoming *in);    /* register.c */
+/* A 2xx to a REGISTER: teach the flow. */
+void register_learn(struct proxy *proxy, uint64_t flow_id, const struct registration *registration,
+                    const struct message *response);
+void cancel_request(struct incoming *in, struct server_txn *invite); /* cancel_ack.c */
+/* An ACK has no transaction: send it once, where `context_start` would have sent a request. */
+struct request_plan;
+void ack_forward(struct incoming *in, const struct request_plan *plan);
+
+/* If the top Route values are ours (they carry our token or name one of our listeners), pop them.
+ * Returns how many, or negative errno. */
+int route_pop_own(struct proxy *proxy, struct message *message);
+/* True if this URI's host and port name one of our listeners (bind or advertise). */
+bool uri_names_us(const struct proxy *proxy, const struct uri *uri);
+
+/* ---- trust.c ---- */
+
+enum crossing { CROSSING_CLIENT_TO_CORE, CROSSING_CORE_TO_CLIENT };
+/* Remove every header that may not pass this way. Requests and responses alike. 0 or -ENOMEM. */
+int trust_strip(struct message *message, enum crossing crossing);
+
+/* ---- response_context.c and attempt.c ---- */
+
+/* Where a request is to go, decided by the steps above. */
+struct request_plan {
+	bool fixed;                          /* one hop and no other: a client's flow, or ourselves */
+	struct hop hop;                      /* fixed */
+	const struct view_target *preferred; /* to the core: the Sprout that a route names, or NULL */
+	bool add_target_route;               /* each attempt gets a Route of its own target */
+	uint64_t key;                        /* of the address-of-record, for pick */
+	uint64_t flow_id;                    /* REGISTER: the flow it came on */
+	struct registration *registration;   /* REGISTER: taken over */
+};
+
+#define CONTEXT_BRANCHES_MAX PICK_TRIED_MAX
+
+struct branch {
+	struct list_link link; /* in context->branches, until its transaction has ended */
+	struct grave grave;
+	struct response_context *context;
+	struct client_txn *txn;    /* NULL: none yet, or ended */
+	uint32_t target_id;        /* UINT32_MAX: a client */
+	uint32_t site;             /* index in the view at the time */
+	uint64_t sent_us;
+	struct timer first_answer; /* to the core: silence means the next target */
+	struct timer timer_c;      /* RFC 3261 16.6 step 11, INVITE */
+	bool heard;                /* any answer, 100 too */
+	bool progressed;           /* a provisional above 100 */
+	bool abandoned;            /* another target was tried since */
+	bool done;                 /* a final answer or a failure */
+};
+
+struct response_context {
+	struct list_link link;         /* in proxy->contexts */
+	struct list_link waiting_link; /* in proxy->waiting */
+	struct grave grave;
+	struct proxy *proxy;
+	struct server_txn *server; /* NULL once it has ended */
+	enum sip_method method;
+	bool fixed;
+	bool add_target_route;
+	bool answered;             /* a final answer was given to the server transaction */
+	bool provisional;          /* an answer above 100 went back */
+	bool cancelled;
+	struct bytes *base;        /* the request without our Via and target Route; NULL once answered */
+	uint32_t base_line_end;    /* length of its start line with CRLF */
+	uint64_t loop_hash;
+	struct list branches;
+	unsigned live;             /* branches not done */
+	unsigned attempts;
+	struct pick_tried tried;
+	uint64_t key;
+	uint32_t preferred_id;     /* UINT32_MAX: none */
+	struct hop hop;            /* fixed */
+	struct timer deadline;
+	uint64_t retry_after_s;    /* shortest of the 503s, UINT64_MAX: none heard */
+	unsigned refused_503;
+	struct bytes *best;        /* best final so far that we did not pass on (482 while another lives) */
+	int best_status;
+	struct buffer cancel_extra; /* Reason lines of the CANCEL */
+	uint64_t flow_id;
+	struct registration *registration; /* owned; NULL unless REGISTER */
+	char *call_id;             /* owned; for the decision line of a request that needed more than one try */
+	enum failover_reason last_failure;
+	uint32_t last_site, last_target; /* of the last failed attempt; UINT32_MAX none */
+	uint64_t born_us;
+};
+
+/* Begin: server transaction, response context, first attempt. Edits of the message are done; it is
+ * serialised here. Takes plan->registration in every case. */
+void context_start(struct incoming *in, struct request_plan *plan);
+void context_cancel(struct response_context *context, struct slice reason_lines);
+void context_view_changed(struct response_context *context);
+void context_destroy_all(struct proxy *proxy);
+
+/* For attempt.c and response_context.c of each other. */
+void attempt_next(struct response_context *context);
+/* No more events from any branch; those still open are cancelled (INVITE) and left to themselves. */
+void attempt_forget_all(struct response_context *context);
+void context_on_response(struct branch *branch, struct message *response);
+void attempt_branch_done(struct branch *branch);
+/* The flat request for one hop: start line, our Via, Route of the target, the rest. */
+struct bytes *attempt_flatten(struct proxy *proxy, struct slice base, size_t line_end,
+                              const struct hop *hop, const struct view_target *target,
+                              bool add_route, const char *branch);
+void attempt_report(struct proxy *proxy, uint32_t target_id, enum health_input input, uint64_t value);
+extern const struct client_txn_events context_client_events;
+void context_give_up(struct response_context *context, int status, enum lost_reason why);
+void context_maybe_free(struct response_context *context);
+
+#endif

@@ -1,0 +1,127 @@
+/*
+ * REGISTER, both ways: what we add and take away on its way to a Sprout, and what its 2xx teaches.
+ * RFC 3327 (Path), RFC 5626 5.1 (flow token, ob), RFC 7315 4.3, TS 24.229 5.2.2. Worker thread only.
+ */
+#include "proxy_internal.h"
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+/* A parameter of a digest header: `Digest username="a", response="..."` (RFC 3261 25.1). */
+static bool digest_has(struct slice header, const char *name)
+{
+	struct slice want = slice_from_string(name);
+	struct slice rest = header;
+
+	(void)slice_split(slice_trim(rest), ' ', &rest); /* the scheme */
+	while (!slice_is_empty(rest)) {
+		struct slice value = SLICE_NONE;
+		struct slice item = slice_split(rest, ',', &rest);
+		struct slice key = slice_trim(slice_split(item, '=', &value));
+
+		value = slice_trim(value);
+		if (slice_equal_nocase(key, want))
+			return value.length > 0 && !slice_equal(value, SLICE_LITERAL("\"\""));
+	}
+	return false;
+}
+
+/* TS 24.229 5.2.2.1: a digest that comes over a flow where this user is already registered needs no new
+ * proof of address; one with a response is pending; without an answer nothing is said. What the client
+ * itself wrote there never crosses. */
+static int mark_integrity(struct incoming *in, struct slice aor)
+{
+	struct slice authorization;
+	const char *standing = NULL;
+
+	if (!message_header(in->message, "Authorization", &authorization))
+		return 0;
+	if (in->flow != NULL && flow_binding(in->flow, aor) != NULL)
+		standing = "ip-assoc-yes";
+	else if (digest_has(authorization, "response"))
+		standing = "ip-assoc-pending";
+	return message_set_authorization_param(in->message, "Authorization", "integrity-protected",
+	                                       standing);
+}
+
+static int add_lines(struct incoming *in)
+{
+	const struct proxy_settings *settings = in->proxy->settings;
+	const struct listener_settings *listener = &settings->listeners[settings->path_listener];
+	struct route_self self = {slice_from_string(listener->advertise), listener->transport};
+	/* RFC 5626 5.1: ob only if the client is one hop away. */
+	bool first_hop = message_count(in->message, HEADER_VIA) == 1;
+	struct buffer lines;
+	int err;
+
+	buffer_init(&lines);
+	route_write_path(&lines, &self, slice_from_string(flow_token_text(in->flow)), first_hop);
+	buffer_printf(&lines, "P-Visited-Network-ID: \"%s\"\r\n", settings->visited_network);
+	err = lines.failed ? -ENOMEM : message_prepend_lines(in->message, buffer_slice(&lines));
+	buffer_free(&lines);
+	return err;
+}
+
+static int edit_request(struct incoming *in, struct slice aor)
+{
+	int hops = message_max_forwards(in->message);
+	int err;
+
+	err = trust_strip(in->message, CROSSING_CLIENT_TO_CORE);
+	if (err == 0)
+		err = mark_integrity(in, aor);
+	if (err == 0)
+		err = message_remove(in->message, "Route");
+	if (err == 0)
+		err = message_set_max_forwards(in->message, hops < 0 ? 70 : (unsigned)hops - 1);
+	if (err == 0)
+		err = add_lines(in);
+	return err;
+}
+
+void register_request(struct incoming *in)
+{
+	struct proxy *proxy = in->proxy;
+	struct request_plan plan = {.add_target_route = true};
+	struct registration *registration;
+	char text[48];
+	int err;
+
+	err = flow_table_obtain(proxy->flows, &in->packet->hop, &in->flow);
+	if (err != 0) {
+		proxy_reject(in, 503, "Service Unavailable", proxy_retry_after(text, 5),
+		             REJECTED_FLOWS_LIMIT);
+		return;
+	}
+	flow_touch(in->flow);
+	registration = memory_zalloc(sizeof(*registration));
+	err = registration != NULL ? registration_read(in->message, registration) : -ENOMEM;
+	if (err == 0)
+		err = edit_request(in, slice_from_string(registration->aor));
+	if (err == -EINVAL) {
+		proxy_reject(in, 400, "Bad Request", SLICE_NONE, REJECTED_BAD_REQUEST);
+	} else if (err != 0) {
+		proxy_reject(in, 500, "Server Internal Error", SLICE_NONE, REJECTED_OTHER);
+	} else {
+		plan.flow_id = flow_id(in->flow);
+		plan.key = hash_slice(slice_from_string(registration->aor));
+		plan.registration = registration;
+		registration = NULL;
+		context_start(in, &plan);
+	}
+	if (registration != NULL)
+		registration_free(registration);
+	memory_free(registration);
+}
+
+void register_learn(struct proxy *proxy, uint64_t flow_id, const struct registration *registration,
+                    const struct message *response)
+{
+	struct flow *flow = flow_table_find(proxy->flows, flow_id);
+
+	if (flow == NULL) /* the client left before the answer came */
+		return;
+	if (flow_learn(flow, registration, response) != 0)
+		log_warning("flow %s: registration not learnt, out of memory", flow_token_text(flow));
+}

@@ -1,0 +1,402 @@
+/*
+ * The response context: one request of one client, all the branches that were tried for it, and the one
+ * answer that goes back. RFC 3261 16.7, 16.8; RFC 6026 for late 2xx. Worker thread only.
+ */
+#include "proxy_internal.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+
+/* Retry-After of our own 503s, seconds, before jitter. */
+#define RETRY_AFTER_S 5
+
+/* ---- birth and death ---- */
+
+static void on_server_ended(void *arg, struct server_txn *txn)
+{
+	struct response_context *context = arg;
+
+	context->server = NULL;
+	if (!context->answered) { /* ended by the limit: nobody waits for an answer any more */
+		context->answered = true;
+		context->proxy->busy--;
+	}
+	attempt_forget_all(context);
+	context_maybe_free(context);
+}
+
+static const struct server_txn_events server_events = {.on_ended = on_server_ended};
+
+static void free_context(struct grave *grave)
+{
+	struct response_context *context = CONTAINER_OF(grave, struct response_context, grave);
+
+	bytes_release(&context->base);
+	bytes_release(&context->best);
+	buffer_free(&context->cancel_extra);
+	if (context->registration != NULL)
+		registration_free(context->registration);
+	memory_free(context->registration);
+	memory_free(context->call_id);
+	memory_free(context);
+}
+
+static void context_remove(struct response_context *context)
+{
+	struct proxy *proxy = context->proxy;
+
+	timer_stop(loop_timers(proxy->loop), &context->deadline);
+	list_remove(&proxy->waiting, &context->waiting_link);
+	list_remove(&proxy->contexts, &context->link);
+	loop_bury(proxy->loop, &context->grave, free_context);
+}
+
+/* A context lives while its server transaction or one of its branches does. */
+void context_maybe_free(struct response_context *context)
+{
+	if (context->server == NULL && list_is_empty(&context->branches) &&
+	    list_link_in_list(&context->link))
+		context_remove(context);
+}
+
+void context_destroy_all(struct proxy *proxy)
+{
+	LIST_FOR_EACH_SAFE(link, &proxy->contexts) {
+		struct response_context *context = CONTAINER_OF(link, struct response_context, link);
+
+		if (context->server != NULL)
+			server_txn_forget(context->server);
+		context->server = NULL;
+		attempt_forget_all(context);
+		context_maybe_free(context);
+	}
+}
+
+/* The deadline of the search: until the first answer of any kind (INVITE) or the final one (others). */
+static void on_deadline(struct timer *timer, void *arg)
+{
+	struct response_context *context = arg;
+
+	if (context->method == METHOD_INVITE)
+		LIST_FOR_EACH(link, &context->branches)
+			if (CONTAINER_OF(link, struct branch, link)->heard &&
+			    !CONTAINER_OF(link, struct branch, link)->done)
+				return; /* it rings, or will: timer C watches it */
+	context_give_up(context, context->method == METHOD_INVITE ? 504 : 503, LOST_DEADLINE);
+}
+
+static struct response_context *context_create(struct incoming *in, struct request_plan *plan)
+{
+	struct response_context *context = memory_zalloc(sizeof(*context));
+
+	if (context == NULL)
+		return NULL;
+	context->proxy = in->proxy;
+	context->method = in->method;
+	context->fixed = plan->fixed;
+	context->hop = plan->hop;
+	context->add_target_route = plan->add_target_route;
+	context->key = plan->key;
+	context->preferred_id = plan->preferred != NULL ? plan->preferred->id : UINT32_MAX;
+	context->flow_id = plan->flow_id;
+	context->loop_hash = in->loop_hash;
+	context->retry_after_s = UINT64_MAX;
+	context->last_site = context->last_target = UINT32_MAX;
+	context->born_us = loop_now_us(in->proxy->loop);
+	list_init(&context->branches);
+	buffer_init(&context->cancel_extra);
+	timer_init(&context->deadline, on_deadline, context);
+	context->call_id = slice_to_string(message_call_id(in->message));
+	context->base = message_serialize(in->message, true);
+	if (context->call_id == NULL || context->base == NULL) {
+		free_context(&context->grave);
+		return NULL;
+	}
+	context->registration = plan->registration;
+	plan->registration = NULL;
+	context->base_line_end =
+		(uint32_t)((char *)memchr(context->base->data, '\n', context->base->length) -
+	                   context->base->data) + 1;
+	return context;
+}
+
+static void reject_start(struct incoming *in, int err)
+{
+	char text[48];
+
+	if (err == -ENOBUFS)
+		proxy_reject(in, 503, "Service Unavailable", proxy_retry_after(text, RETRY_AFTER_S),
+		             REJECTED_TRANSACTIONS_LIMIT);
+	else
+		proxy_reject(in, 500, "Server Internal Error", SLICE_NONE, REJECTED_OTHER);
+}
+
+void context_start(struct incoming *in, struct request_plan *plan)
+{
+	struct proxy *proxy = in->proxy;
+	struct response_context *context = context_create(in, plan);
+	int err = context != NULL ? 0 : -ENOMEM;
+
+	if (err == 0)
+		err = server_txn_create(proxy->txns, in->message, &in->packet->hop, &in->reply_hop,
+		                        &server_events, context, &context->server);
+	if (plan->registration != NULL) {
+		registration_free(plan->registration);
+		memory_free(plan->registration);
+		plan->registration = NULL;
+	}
+	if (err != 0) {
+		if (context != NULL)
+			free_context(&context->grave);
+		reject_start(in, err);
+		return;
+	}
+	list_append(&proxy->contexts, &context->link);
+	proxy->busy++;
+	if (!context->fixed)
+		timer_start(loop_timers(proxy->loop), &context->deadline,
+		            proxy->settings->deadline_ms);
+	attempt_next(context);
+}
+
+void context_view_changed(struct response_context *context)
+{
+	list_remove(&context->proxy->waiting, &context->waiting_link);
+	attempt_next(context);
+}
+
+/* ---- the one answer ---- */
+
+static void decision_line(const struct response_context *context, int status)
+{
+	const struct view *view = context->proxy->view;
+	const struct view_target *last;
+
+	if (context->attempts < 2 || view == NULL)
+		return;
+	last = view_find_id(view, context->last_target);
+	log_info("request %s: %s, %u attempts, %s/%s %s, answered %d after %llu ms",
+	         context->call_id, method_name(context->method), context->attempts,
+	         last != NULL ? view->sites[last->site].name : "?", last != NULL ? last->name : "?",
+	         metrics_label_value(LABEL_FAILOVER_REASON, context->last_failure), status,
+	         (unsigned long long)(loop_now_us(context->proxy->loop) - context->born_us) / 1000);
+}
+
+/* A final answer goes back now: account for it, stop searching. */
+static void context_answered(struct response_context *context, int status)
+{
+	struct proxy *proxy = context->proxy;
+	unsigned side = server_txn_hop(context->server)->side;
+
+	context->answered = true;
+	proxy->busy--;
+	timer_stop(loop_timers(proxy->loop), &context->deadline);
+	list_remove(&proxy->waiting, &context->waiting_link);
+	bytes_release(&context->base);
+	metrics_add(proxy->metrics, METRIC_RESPONSES, side, context->method,
+	            metrics_code_class(status), 1);
+	metrics_observe_us(proxy->metrics, METRIC_TRANSACTION_SECONDS, side, context->method,
+	                   loop_now_us(proxy->loop) - context->born_us);
+	decision_line(context, status);
+}
+
+/* After a final answer that cannot be followed by another: nothing more is asked of anyone. */
+static void context_finish(struct response_context *context)
+{
+	if (context->server != NULL)
+		server_txn_forget(context->server);
+	context->server = NULL;
+	attempt_forget_all(context);
+	context_maybe_free(context);
+}
+
+static void forward_final(struct response_context *context, int status, struct bytes **flat)
+{
+	bool accepted = context->method == METHOD_INVITE && status < 300;
+
+	context_answered(context, status);
+	server_txn_forward(context->server, status, flat);
+	if (!accepted) {
+		context_finish(context);
+		return;
+	}
+	/* RFC 3261 16.7 step 10: the others are not needed any more; their late 2xx would still pass. */
+	LIST_FOR_EACH(link, &context->branches) {
+		struct branch *branch = CONTAINER_OF(link, struct branch, link);
+
+		if (!branch->done && branch->txn != NULL)
+			client_txn_cancel(branch->txn, SLICE_NONE);
+	}
+}
+
+/* Answer by ourselves. 503 carries the shortest Retry-After that was heard, else our own. */
+void context_give_up(struct response_context *context, int status, enum lost_reason why)
+{
+	char text[48];
+	struct slice extra = SLICE_NONE;
+
+	if (context->answered)
+		return;
+	if (context->server == NULL)
+		return;
+	if (context->best != NULL && status != 487) {
+		forward_final(context, context->best_status, &context->best);
+		return;
+	}
+	if (context->refused_503 > 0 && context->refused_503 == context->attempts)
+		status = 503;
+	if (status == 503 && context->retry_after_s != UINT64_MAX) {
+		int n = snprintf(text, sizeof(text), "Retry-After: %llu\r\n",
+		                 (unsigned long long)context->retry_after_s);
+		extra = slice_of(text, (size_t)n);
+	} else if (status == 503) {
+		extra = proxy_retry_after(text, RETRY_AFTER_S);
+	}
+	if (status == 408 || status == 500 || status == 503 || status == 504)
+		metrics_add(context->proxy->metrics, METRIC_REQUESTS_LOST, why, 0, 0, 1);
+	context_answered(context, status);
+	server_txn_reply(context->server, status, reply_reason(status), extra);
+	context_finish(context);
+}
+
+/* ---- answers from below: RFC 3261 16.7 ---- */
+
+static struct bytes *prepare_upstream(struct response_context *context, struct message *response)
+{
+	bool from_client = context->fixed && context->hop.side == SIDE_ACCESS;
+	int err;
+
+	err = message_pop(response, HEADER_VIA); /* step 3 */
+	if (err == 0)
+		err = trust_strip(response, from_client ? CROSSING_CLIENT_TO_CORE
+		                                        : CROSSING_CORE_TO_CLIENT);
+	if (err != 0 || message_count(response, HEADER_VIA) == 0)
+		return NULL;
+	return message_serialize(response, true);
+}
+
+static void pass_provisional(struct branch *branch, struct message *response, int status)
+{
+	struct response_context *context = branch->context;
+	struct bytes *flat;
+
+	branch->progressed = true;
+	if (context->answered)
+		return;
+	context->provisional = true;
+	/* A late ring on a branch we had given up: this one reached the callee, the others are withdrawn. */
+	LIST_FOR_EACH(link, &context->branches) {
+		struct branch *other = CONTAINER_OF(link, struct branch, link);
+
+		if (other != branch && !other->done && other->txn != NULL)
+			client_txn_cancel(other->txn, SLICE_NONE);
+	}
+	flat = prepare_upstream(context, response);
+	if (flat == NULL)
+		return;
+	metrics_add(context->proxy->metrics, METRIC_RESPONSES, server_txn_hop(context->server)->side,
+	            context->method, 0, 1);
+	server_txn_forward(context->server, status, &flat);
+}
+
+static void note_retry_after(struct response_context *context, struct branch *branch,
+                             struct message *response)
+{
+	struct slice value;
+	struct slice rest;
+	uint64_t seconds = 0;
+	bool given = message_header(response, "Retry-After", &value);
+
+	if (given) {
+		/* "120 (maintenance);duration=60": the digits lead */
+		size_t digits = 0;
+
+		while (digits < value.length && value.data[digits] >= '0' && value.data[digits] <= '9')
+			digits++;
+		rest = slice_of(value.data, digits);
+		given = slice_to_uint(rest, 86400, &seconds);
+	}
+	if (given && seconds < context->retry_after_s)
+		context->retry_after_s = seconds;
+	context->refused_503++;
+	attempt_report(context->proxy, branch->target_id, HEALTH_TRAFFIC_OVERLOADED, seconds * 1000);
+	context->last_failure = FAILOVER_OVERLOADED;
+	context->last_site = branch->site;
+	context->last_target = branch->target_id;
+	metrics_add(context->proxy->metrics, METRIC_TARGET_FAILURES, branch->target_id,
+	            FAILOVER_OVERLOADED, 0, 1);
+}
+
+/* While another branch lives, "merged request" only says that it got there twice, by us. */
+static bool keep_waiting(struct response_context *context, int status)
+{
+	return status == 482 && context->live > 0;
+}
+
+static void take_final(struct branch *branch, struct message *response, int status)
+{
+	struct response_context *context = branch->context;
+	struct bytes *flat;
+
+	attempt_branch_done(branch);
+	if (context->server == NULL)
+		return;
+	if (context->answered && !(context->method == METHOD_INVITE && status < 300))
+		return;
+	if (status == 503 && !context->fixed && !branch->progressed && !context->cancelled) {
+		note_retry_after(context, branch, response);
+		attempt_next(context);
+		return;
+	}
+	if (context->registration != NULL && status < 300)
+		register_learn(context->proxy, context->flow_id, context->registration, response);
+	flat = prepare_upstream(context, response);
+	if (flat == NULL) {
+		context_give_up(context, 500, LOST_INTERNAL);
+		return;
+	}
+	if (keep_waiting(context, status)) {
+		bytes_release(&context->best);
+		context->best = flat;
+		context->best_status = status;
+	} else if (context->answered) { /* a further 2xx: RFC 3261 16.7 step 5, RFC 6026 */
+		server_txn_forward(context->server, status, &flat);
+	} else {
+		forward_final(context, status, &flat);
+	}
+	bytes_release(&flat);
+}
+
+void context_on_response(struct branch *branch, struct message *response)
+{
+	int status = message_status(response);
+
+	if (status == 100) /* 16.7 step 5: never forwarded */
+		return;
+	if (status < 200)
+		pass_provisional(branch, response, status);
+	else
+		take_final(branch, response, status);
+}
+
+/* ---- CANCEL: RFC 3261 16.10, 9.2 ---- */
+
+void context_cancel(struct response_context *context, struct slice reason_lines)
+{
+	if (context->answered || context->cancelled)
+		return;
+	context->cancelled = true;
+	buffer_append_slice(&context->cancel_extra, reason_lines);
+	if (context->live == 0) {
+		context_give_up(context, 487, LOST_OTHER);
+		return;
+	}
+	LIST_FOR_EACH(link, &context->branches) {
+		struct branch *branch = CONTAINER_OF(link, struct branch, link);
+
+		if (!branch->done && branch->txn != NULL)
+			client_txn_cancel(branch->txn, reason_lines);
+	}
+}

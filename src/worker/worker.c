@@ -1,0 +1,484 @@
+/*
+ * A worker: the layers below put together, and the letters that reach it. Every function but the posting ones
+ * runs on the worker's own thread, or before that thread exists.
+ */
+#include "worker/worker.h"
+
+#include <stdio.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "upstream/probe.h"
+
+/* How often a stopping worker looks whether anything is still owed. */
+#define STOP_LOOK_MS 20
+
+struct worker {
+	uint8_t index;
+	const struct worker_settings *settings;
+	struct proxy_settings proxy_settings;
+	struct worker_reports reports;
+	struct loop *loop;
+	struct metrics *metrics;
+	struct transport *transport;
+	struct txn_table *txns;
+	struct flow_table *flows;
+	struct probes *probes;
+	struct proxy *proxy;
+	struct branch_source branches;
+	struct worker *const *siblings; /* index = worker */
+	unsigned sibling_count;
+	struct timer stop_look;
+	uint64_t stop_at_ms; /* UINT64_MAX: not stopping */
+};
+
+/* ---- transport -> proxy, flows, transactions ---- */
+
+static void on_packet(void *arg, const struct packet *packet, bool framing_fault)
+{
+	struct worker *worker = arg;
+
+	proxy_on_packet(worker->proxy, packet, framing_fault);
+}
+
+static int errno_of(enum close_reason reason)
+{
+	switch (reason) {
+	case CLOSE_REFUSED:
+		return ECONNREFUSED;
+	case CLOSE_UNREACHABLE:
+		return EHOSTUNREACH;
+	case CLOSE_CONNECT_TIMEOUT:
+		return ETIMEDOUT;
+	default:
+		return ECONNRESET;
+	}
+}
+
+static void on_connection_closed(void *arg, const struct hop *hop, enum close_reason reason)
+{
+	struct worker *worker = arg;
+
+	txn_table_hop_lost(worker->txns, hop, errno_of(reason));
+	if (hop->side == SIDE_ACCESS)
+		flow_table_hop_lost(worker->flows, hop, FLOW_CLOSE_CONNECTION);
+}
+
+static void on_unreachable(void *arg, const struct address *peer, int error)
+{
+	struct worker *worker = arg;
+	struct hop hop = {
+		.worker = worker->index,
+		.transport = TRANSPORT_UDP,
+		.side = SIDE_CORE,
+		.own_socket = 1,
+		.remote = *peer,
+	};
+
+	txn_table_hop_lost(worker->txns, &hop, error);
+}
+
+static const struct transport_events transport_events = {
+	.on_packet = on_packet,
+	.on_connection_closed = on_connection_closed,
+	.on_unreachable = on_unreachable,
+};
+
+/* ---- flows -> transport ---- */
+
+static void on_flow_state(void *arg, struct flow *flow)
+{
+	struct worker *worker = arg;
+
+	if (flow_state(flow) == FLOW_REGISTERED)
+		transport_pin(worker->transport, flow_hop(flow));
+	else
+		transport_unpin(worker->transport, flow_hop(flow));
+}
+
+static void on_flow_closed(void *arg, struct flow *flow, enum flow_close reason)
+{
+	char text[ADDRESS_TEXT_MAX + 8];
+
+	log_debug("flow %s: closed, %s", hop_format(flow_hop(flow), text, sizeof(text)),
+	          flow_close_name(reason));
+}
+
+static const struct flow_table_events flow_events = {
+	.on_flow_state = on_flow_state,
+	.on_flow_closed = on_flow_closed,
+};
+
+/* ---- the proxy's ways ---- */
+
+static int way_send(void *arg, const struct hop *hop, struct bytes **bytes)
+{
+	return transport_send(((struct worker *)arg)->transport, hop, bytes);
+}
+
+static int way_open(void *arg, enum sip_transport kind, const struct address *peer, struct hop *out)
+{
+	return transport_open(((struct worker *)arg)->transport, kind, peer, out);
+}
+
+static const char *way_sent_by(void *arg, const struct hop *hop)
+{
+	return transport_sent_by(((struct worker *)arg)->transport, hop);
+}
+
+static void way_report(void *arg, uint32_t target_id, enum health_input input, uint64_t value)
+{
+	struct worker *worker = arg;
+
+	worker->reports.on_traffic(worker->reports.arg, target_id, input, value);
+}
+
+static bool way_is_ready(void *arg)
+{
+	return ((struct worker *)arg)->stop_at_ms == UINT64_MAX;
+}
+
+struct packet_letter {
+	struct letter letter;
+	struct hop hop;
+	size_t length;
+	char data[];
+};
+
+static void drop_letter(struct letter *letter)
+{
+	memory_free(letter);
+}
+
+static void deliver_packet(struct letter *letter, void *arg)
+{
+	struct packet_letter *posted = CONTAINER_OF(letter, struct packet_letter, letter);
+	struct worker *worker = arg;
+	struct packet packet = {slice_of(posted->data, posted->length), posted->hop};
+
+	proxy_on_packet(worker->proxy, &packet, false);
+	memory_free(posted);
+}
+
+static void way_pass_packet(void *arg, uint8_t to, const struct packet *packet)
+{
+	struct worker *worker = arg;
+	struct packet_letter *letter;
+
+	if (to >= worker->sibling_count)
+		return;
+	letter = memory_alloc(sizeof(*letter) + packet->bytes.length);
+	if (letter == NULL)
+		return;
+	letter->letter = (struct letter){
+		.deliver = deliver_packet, .drop = drop_letter, .arg = worker->siblings[to]};
+	letter->hop = packet->hop;
+	letter->length = packet->bytes.length;
+	memcpy(letter->data, packet->bytes.data, packet->bytes.length);
+	if (loop_post(worker->siblings[to]->loop, &letter->letter) != 0)
+		memory_free(letter); /* full: lost like a datagram; the loop counts it */
+}
+
+/* ---- probes ---- */
+
+static void on_probe_done(void *arg, uint32_t target_id, uint32_t generation,
+                          enum health_input result, uint64_t round_trip_us)
+{
+	struct worker *worker = arg;
+
+	worker->reports.on_probe_result(worker->reports.arg, target_id, generation, result,
+	                                round_trip_us);
+}
+
+/* ---- building ---- */
+
+static int build_tables(struct worker *worker)
+{
+	const struct worker_settings *settings = worker->settings;
+	struct txn_sender sender = {way_send, worker};
+	struct flow_table_settings flows = {
+		.worker = worker->index,
+		.node = settings->node,
+		.epoch = settings->epoch,
+		.workers = settings->transport.workers,
+		.limit = settings->flow_limit,
+		.unregistered_ms = settings->unregistered_ms,
+	};
+	int err;
+
+	err = txn_table_create(worker->loop, &sender, settings->transaction_limit, worker->metrics,
+	                       &worker->txns);
+	if (err != 0)
+		return err;
+	return flow_table_create(worker->loop, &flows, worker->metrics, &flow_events, worker,
+	                         &worker->flows);
+}
+
+static int build_proxy(struct worker *worker)
+{
+	const struct worker_settings *settings = worker->settings;
+	struct probe_ways probe_ways = {way_open, way_sent_by, worker};
+	struct proxy_ways ways = {
+		.send = way_send,
+		.open = way_open,
+		.sent_by = way_sent_by,
+		.pass_packet = way_pass_packet,
+		.report = way_report,
+		.is_ready = way_is_ready,
+		.arg = worker,
+	};
+	int err;
+
+	worker->proxy_settings = settings->proxy;
+	worker->proxy_settings.worker = worker->index;
+	err = probes_create(worker->loop, worker->txns, &probe_ways, &worker->branches,
+	                    settings->probe_host, on_probe_done, worker, &worker->probes);
+	if (err != 0)
+		return err;
+	return proxy_create(worker->loop, &worker->proxy_settings, &ways, worker->flows, worker->txns,
+	                    &worker->branches, worker->metrics, &worker->proxy);
+}
+
+static void look_whether_done(struct timer *timer, void *arg);
+
+int worker_create(const struct worker_settings *settings, uint8_t index,
+                  struct metrics_registry *registry, const struct worker_reports *reports,
+                  struct worker **out)
+{
+	struct worker *worker = memory_zalloc(sizeof(*worker));
+	char name[16];
+	int err;
+
+	if (worker == NULL)
+		return -ENOMEM;
+	worker->index = index;
+	worker->settings = settings;
+	worker->reports = *reports;
+	worker->stop_at_ms = UINT64_MAX;
+	timer_init(&worker->stop_look, look_whether_done, worker);
+	branch_source_init(&worker->branches, index);
+	snprintf(name, sizeof(name), "worker-%u", index);
+	err = loop_create(name, &worker->loop);
+	if (err == 0)
+		err = metrics_create(registry, name, &worker->metrics);
+	if (err == 0)
+		err = transport_create(worker->loop, index, &settings->transport, worker->metrics,
+		                       &transport_events, worker, &worker->transport);
+	if (err == 0)
+		err = build_tables(worker);
+	if (err == 0)
+		err = build_proxy(worker);
+	if (err != 0)
+		goto out;
+	*out = worker;
+	worker = NULL;
+out:
+	worker_destroy(&worker);
+	return err;
+}
+
+void worker_destroy(struct worker **out)
+{
+	struct worker *worker = *out;
+
+	if (worker == NULL)
+		return;
+	proxy_destroy(&worker->proxy);
+	probes_destroy(&worker->probes);
+	txn_table_destroy(&worker->txns);
+	flow_table_destroy(&worker->flows);
+	transport_destroy(&worker->transport);
+	loop_destroy(&worker->loop);
+	memory_free(worker);
+	*out = NULL;
+}
+
+void worker_connect(struct worker *const *workers, unsigned count)
+{
+	struct transport *transports[256];
+
+	for (unsigned i = 0; i < count; i++)
+		transports[i] = workers[i]->transport;
+	for (unsigned i = 0; i < count; i++) {
+		transport_set_siblings(workers[i]->transport, transports);
+		workers[i]->siblings = workers;
+		workers[i]->sibling_count = count;
+	}
+}
+
+int worker_start(struct worker *worker)
+{
+	return loop_start(worker->loop);
+}
+
+struct loop *worker_loop(struct worker *worker)
+{
+	return worker->loop;
+}
+
+/* ---- letters ---- */
+
+struct view_letter {
+	struct letter letter;
+	struct view *view;
+};
+
+static void drop_view(struct letter *letter)
+{
+	struct view_letter *posted = CONTAINER_OF(letter, struct view_letter, letter);
+
+	snapshot_release(&posted->view->snapshot);
+	memory_free(posted);
+}
+
+static void deliver_view(struct letter *letter, void *arg)
+{
+	struct view_letter *posted = CONTAINER_OF(letter, struct view_letter, letter);
+
+	proxy_set_view(((struct worker *)arg)->proxy, posted->view);
+	drop_view(letter);
+}
+
+int worker_post_view(struct worker *worker, struct view *view)
+{
+	struct view_letter *letter = memory_alloc(sizeof(*letter));
+
+	if (letter == NULL)
+		return -ENOMEM;
+	letter->letter =
+		(struct letter){.deliver = deliver_view, .drop = drop_view, .arg = worker};
+	letter->view = view;
+	snapshot_share(&view->snapshot);
+	loop_post_always(worker->loop, &letter->letter);
+	return 0;
+}
+
+struct probe_letter {
+	struct letter letter;
+	uint32_t target_id, generation;
+	uint64_t timeout_ms;
+};
+
+static void deliver_probe(struct letter *letter, void *arg)
+{
+	struct probe_letter *posted = CONTAINER_OF(letter, struct probe_letter, letter);
+	struct worker *worker = arg;
+	const struct view *view = proxy_view(worker->proxy);
+	const struct view_target *target =
+		view != NULL ? view_find_id(view, posted->target_id) : NULL;
+
+	if (target != NULL) /* else it has left the view: control does not wait for it any more */
+		probe_send(worker->probes, target, posted->generation, posted->timeout_ms);
+	memory_free(posted);
+}
+
+int worker_post_probe(struct worker *worker, uint32_t target_id, uint32_t generation,
+                      uint64_t timeout_ms)
+{
+	struct probe_letter *letter = memory_alloc(sizeof(*letter));
+
+	if (letter == NULL)
+		return -ENOMEM;
+	letter->letter =
+		(struct letter){.deliver = deliver_probe, .drop = drop_letter, .arg = worker};
+	letter->target_id = target_id;
+	letter->generation = generation;
+	letter->timeout_ms = timeout_ms;
+	loop_post_always(worker->loop, &letter->letter);
+	return 0;
+}
+
+struct stop_letter {
+	struct letter letter;
+	uint64_t limit_ms;
+};
+
+static void leave(struct worker *worker)
+{
+	loop_stop(worker->loop);
+	worker->reports.on_stopped(worker->reports.arg, worker->index);
+}
+
+static void look_whether_done(struct timer *timer, void *arg)
+{
+	struct worker *worker = arg;
+
+	if (proxy_busy(worker->proxy) == 0 || loop_now_ms(worker->loop) >= worker->stop_at_ms)
+		leave(worker);
+	else
+		timer_start(loop_timers(worker->loop), timer, STOP_LOOK_MS);
+}
+
+static void deliver_stop(struct letter *letter, void *arg)
+{
+	struct stop_letter *posted = CONTAINER_OF(letter, struct stop_letter, letter);
+	struct worker *worker = arg;
+
+	worker->stop_at_ms = loop_now_ms(worker->loop) + posted->limit_ms;
+	memory_free(posted);
+	transport_stop_accepting(worker->transport);
+	proxy_stop_new_work(worker->proxy);
+	timer_start(loop_timers(worker->loop), &worker->stop_look, STOP_LOOK_MS);
+}
+
+int worker_post_stop(struct worker *worker, uint64_t limit_ms)
+{
+	struct stop_letter *letter = memory_alloc(sizeof(*letter));
+
+	if (letter == NULL)
+		return -ENOMEM;
+	letter->letter =
+		(struct letter){.deliver = deliver_stop, .drop = drop_letter, .arg = worker};
+	letter->limit_ms = limit_ms;
+	loop_post_always(worker->loop, &letter->letter);
+	return 0;
+}
+
+struct visit_letter {
+	struct letter letter;
+	struct worker_flow_visit *visit;
+};
+
+struct visiting {
+	struct worker *worker;
+	struct worker_flow_visit *visit;
+};
+
+static bool visit_flow(struct flow *flow, void *arg)
+{
+	struct visiting *visiting = arg;
+
+	return visiting->visit->visit(visiting->visit, visiting->worker->index, flow,
+	                              loop_now_ms(visiting->worker->loop));
+}
+
+static void drop_visit(struct letter *letter)
+{
+	struct visit_letter *posted = CONTAINER_OF(letter, struct visit_letter, letter);
+
+	posted->visit->done(posted->visit);
+	memory_free(posted);
+}
+
+static void deliver_visit(struct letter *letter, void *arg)
+{
+	struct visit_letter *posted = CONTAINER_OF(letter, struct visit_letter, letter);
+	struct visiting visiting = {arg, posted->visit};
+
+	flow_table_visit(visiting.worker->flows, visit_flow, &visiting);
+	drop_visit(letter);
+}
+
+int worker_post_flow_visit(struct worker *worker, struct worker_flow_visit *visit)
+{
+	struct visit_letter *letter = memory_alloc(sizeof(*letter));
+
+	if (letter == NULL)
+		return -ENOMEM;
+	letter->letter =
+		(struct letter){.deliver = deliver_visit, .drop = drop_visit, .arg = worker};
+	letter->visit = visit;
+	loop_post_always(worker->loop, &letter->letter);
+	return 0;
+}
