@@ -62,10 +62,12 @@ int message_fault_status(enum message_fault fault, const char **reason);
 int message_system_init(void);
 
 /*
- * Parse one whole message (a datagram, or what the framer cut). Copies the bytes.
+ * Parse one whole message (a datagram, or what the framer cut). Copies the bytes; folded headers
+ * become one line (blanks for CRLF); bytes beyond Content-Length are dropped, and so are leading CRLFs.
  * Runs guard_check first. Returns the fault; on MESSAGE_SOUND *out is the message.
- * With another fault *out is NULL, or, when Via, From, To, Call-ID and CSeq could be read well enough
- * to answer, a message good for reply_build and nothing else (never for an ACK or a response).
+ * With another fault *out is NULL, or, when the top Via could be read, a message good for
+ * message_mark_received, message_via and reply_to_message and nothing else (never for an ACK or a
+ * response): the answer copies what there is of Via, From, To, Call-ID and CSeq.
  */
 enum message_fault message_parse(struct slice bytes, size_t limit_bytes, struct message **out,
                                  enum guard_verdict *verdict);
@@ -133,16 +135,18 @@ bool message_header_at(const struct message *message, const char *name, unsigned
 
 /* ---- edit: 0 or -ENOMEM; after a failure the message is only good for message_destroy ---- */
 
-/* A new topmost line of the header: prepend(m, "Via", "SIP/2.0/UDP ...;branch=..."). The value must be
- * well-formed; it is not parsed again, and the look functions may not see it. */
+/* A new topmost line of all: prepend(m, "Via", "SIP/2.0/UDP ...;branch=..."). The value must be
+ * well-formed; no grammar is checked again, and the look functions see it from now on. */
 int message_prepend(struct message *message, const char *name, struct slice value);
 /* A new last line, before the body. */
 int message_append(struct message *message, const char *name, struct slice value);
 /* Several complete lines "Name: value\r\n..." at the top, before the existing headers, in one go:
- * the fast path for Via + Record-Route + Path. */
+ * the fast path for Via + Record-Route + Path. At most 16 lines: -E2BIG beyond. */
 int message_prepend_lines(struct message *message, struct slice lines);
-/* Remove the topmost value of Via, Route or Record-Route. */
+/* Remove the topmost value of Via, Route or Record-Route; none: nothing done, 0. */
 int message_pop(struct message *message, enum sip_header header);
+/* The same for the last value. */
+int message_pop_last(struct message *message, enum sip_header header);
 /* Remove all lines of that name; known or unknown. Returns 0 also if there were none. */
 int message_remove(struct message *message, const char *name);
 /* Remove every line whose name is in the table (count names, any case); one walk. */
@@ -150,10 +154,12 @@ int message_remove_each(struct message *message, const char *const *names, unsig
 int message_set_request_uri(struct message *message, struct slice uri);
 int message_set_max_forwards(struct message *message, unsigned hops); /* adds it if absent */
 /* Writes ;received= and fills ;rport on the top Via, as RFC 3261 18.2.1 and RFC 3581 4 say:
- * received when the sent-by host differs from source or rport was asked. */
+ * received when the sent-by host differs from source or rport was asked. What the sender put there
+ * itself goes: an answer must not be sent where a stranger points. */
 int message_mark_received(struct message *message, const struct address *source);
-/* Take one parameter out of the (only) Authorization / Proxy-Authorization header, or set it:
- * value NULL removes. No such header: 0, nothing done (with value: creates nothing). */
+/* Take one parameter out of every line of Authorization / Proxy-Authorization, or set it (last in
+ * the line, the value as given: quote it where its grammar wants quotes): value NULL removes. No such
+ * header: 0, nothing done (with value: creates nothing). */
 int message_set_authorization_param(struct message *message, const char *header_name,
                                     const char *param, const char *value);
 

@@ -23,4 +23,16 @@ void route_write_path(struct buffer *out, const struct route_self *self, struct 
 void route_write_record_routes(struct buffer *out, const struct route_self *outgoing,
                                const struct route_self *incoming, struct slice token);
 
+struct message;
+/*
+ * Strict routers of RFC 2543 look for the next hop in the Request-URI.
+ * route_apply_strict, 16.6 step 6: if the topmost Route (ours has been popped) lacks lr, the
+ * Request-URI goes to the end of the Routes and that Route becomes the Request-URI.
+ * route_undo_strict, 16.4: the Request-URI is ours because a strict router put it there (the caller
+ * knows): the last Route becomes the Request-URI.
+ * 1: done, 0: not needed (lr is there, or no Route at all), -ENOMEM; -EINVAL: that Route is malformed.
+ */
+int route_apply_strict(struct message *message);
+int route_undo_strict(struct message *message);
+
 #endif

@@ -41,6 +41,9 @@ struct via {
 	uint16_t rport;         /* 0: no value */
 };
 
+/* One Via value. False: no protocol or no usable sent-by; broken parameters are passed over. */
+bool via_parse(struct slice text, struct via *out);
+
 /* Where to answer, RFC 3261 18.2.2 and RFC 3581: received (or host literal) and rport, else the
  * sent-by port, else 5060. False: the host is a name without received. */
 bool via_reply_address(const struct via *via, struct address *out);

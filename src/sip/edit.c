@@ -1,0 +1,424 @@
+/*
+ * Editing a message, and printing it. All edits are of the line table; text that is new lives in
+ * the message's room. Whatever fails leaves a message that can still be destroyed.
+ */
+#include <stdio.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "sip/message.h"
+#include "sip_internal.h"
+
+/* Lines to have in hand at either end when the table grows. */
+#define LINES_STEP 16
+
+/* ---- the table ---- */
+
+static int table_grow(struct message *message)
+{
+	unsigned capacity = message->count + 2 * LINES_STEP;
+	struct line *table = memory_alloc(capacity * sizeof(*table));
+
+	if (table == NULL)
+		return -ENOMEM;
+	memcpy(table + LINES_STEP, message_lines(message), message->count * sizeof(*table));
+	memory_free(message->own_lines);
+	message->own_lines = message->lines = table;
+	message->first = LINES_STEP;
+	message->capacity = capacity;
+	return 0;
+}
+
+/* Opens room for `lines` more in front of everything. */
+static int table_open_front(struct message *message, unsigned lines)
+{
+	int err;
+
+	while (message->first < lines) {
+		if (lines > LINES_STEP)
+			return -E2BIG;
+		err = table_grow(message);
+		if (err != 0)
+			return err;
+	}
+	message->first -= lines;
+	message->count += lines;
+	return 0;
+}
+
+static int table_open_back(struct message *message)
+{
+	int err;
+
+	if (message->first + message->count == message->capacity) {
+		err = table_grow(message);
+		if (err != 0)
+			return err;
+	}
+	message->count++;
+	return 0;
+}
+
+static void table_remove(struct message *message, struct line *line)
+{
+	struct line *end = message_lines(message) + message->count;
+
+	memmove(line, line + 1, (size_t)(end - line - 1) * sizeof(*line));
+	message->count--;
+}
+
+/* ---- text ---- */
+
+/* Puts the pieces together in the message's room. */
+static int write_pieces(struct message *message, const struct slice *pieces, unsigned count,
+                        struct slice *out)
+{
+	size_t length = 0;
+	char *at;
+
+	for (unsigned i = 0; i < count; i++)
+		length += pieces[i].length;
+	at = message_room(message, length);
+	if (at == NULL)
+		return -ENOMEM;
+	*out = slice_of(at, length);
+	for (unsigned i = 0; i < count; i++) {
+		if (pieces[i].length > 0)
+			memcpy(at, pieces[i].data, pieces[i].length);
+		at += pieces[i].length;
+	}
+	return 0;
+}
+
+static int write_line(struct message *message, struct slice name, struct slice value,
+                      struct slice *out)
+{
+	const struct slice pieces[] = {name, SLICE_LITERAL(": "), value, SLICE_LITERAL("\r\n")};
+
+	return write_pieces(message, pieces, ARRAY_LENGTH(pieces), out);
+}
+
+/* ---- adding ---- */
+
+int message_prepend(struct message *message, const char *name, struct slice value)
+{
+	struct slice text;
+	int err;
+
+	err = write_line(message, slice_from_string(name), value, &text);
+	if (err == 0)
+		err = table_open_front(message, 1);
+	if (err == 0)
+		line_read(text, message_lines(message));
+	return err;
+}
+
+int message_append(struct message *message, const char *name, struct slice value)
+{
+	struct slice text;
+	int err;
+
+	err = write_line(message, slice_from_string(name), value, &text);
+	if (err == 0)
+		err = table_open_back(message);
+	if (err == 0)
+		line_read(text, message_lines(message) + message->count - 1);
+	return err;
+}
+
+int message_prepend_lines(struct message *message, struct slice lines)
+{
+	struct slice copy, rest;
+	unsigned count = 0;
+	int err;
+
+	err = write_pieces(message, &lines, 1, &copy);
+	if (err != 0)
+		return err;
+	for (rest = copy; rest.length > 0; count++)
+		line_next(&rest);
+	err = table_open_front(message, count);
+	if (err != 0)
+		return err;
+	rest = copy;
+	for (unsigned i = 0; i < count; i++)
+		line_read(line_next(&rest), message_lines(message) + i);
+	return 0;
+}
+
+/* ---- removing ---- */
+
+int message_remove_each(struct message *message, const char *const *names, unsigned count)
+{
+	struct line *line = message_lines(message), *kept = line, *end = line + message->count;
+
+	for (; line < end; line++) {
+		unsigned i = 0;
+
+		while (i < count && !line_is_named(line, slice_from_string(names[i])))
+			i++;
+		if (i < count)
+			continue;
+		if (kept != line)
+			*kept = *line;
+		kept++;
+	}
+	message->count = (unsigned)(kept - message_lines(message));
+	return 0;
+}
+
+int message_remove(struct message *message, const char *name)
+{
+	return message_remove_each(message, &name, 1);
+}
+
+static int line_rewrite(struct message *message, struct line *line, struct slice value)
+{
+	struct slice text;
+	int err;
+
+	err = write_line(message, line->name, value, &text);
+	if (err == 0)
+		line_read(text, line);
+	return err;
+}
+
+int message_pop(struct message *message, enum sip_header header)
+{
+	struct line *line;
+	struct slice rest, value;
+
+	while ((line = message_line(message, (enum line_kind)header, NULL)) != NULL) {
+		bool popped;
+
+		rest = line->value;
+		popped = value_next(&rest, &value);
+		rest = slice_trim(rest);
+		if (popped && rest.length > 0)
+			return line_rewrite(message, line, rest);
+		table_remove(message, line);
+		if (popped)
+			return 0;
+	}
+	return 0;
+}
+
+int message_pop_last(struct message *message, enum sip_header header)
+{
+	struct line *line = NULL, *last = NULL;
+	struct slice rest, value, kept;
+	size_t before = 0;
+
+	while ((line = message_line(message, (enum line_kind)header, line)) != NULL)
+		last = line++;
+	if (last == NULL)
+		return 0;
+	rest = last->value;
+	while (value_next(&rest, &value))
+		before = (size_t)(value.data - last->value.data);
+	kept = slice_trim(slice_of(last->value.data, before));
+	while (kept.length > 0 && kept.data[kept.length - 1] == ',')
+		kept = slice_trim(slice_of(kept.data, kept.length - 1));
+	if (kept.length > 0)
+		return line_rewrite(message, last, kept);
+	table_remove(message, last);
+	return 0;
+}
+
+/* ---- changing ---- */
+
+int message_set_request_uri(struct message *message, struct slice uri)
+{
+	const struct slice pieces[] = {message->method_text, SLICE_LITERAL(" "), uri,
+	                               SLICE_LITERAL(" SIP/2.0\r\n")};
+	struct slice start;
+	int err;
+
+	err = write_pieces(message, pieces, ARRAY_LENGTH(pieces), &start);
+	if (err != 0)
+		return err;
+	message->start = start;
+	message->request_uri = slice_of(start.data + message->method_text.length + 1, uri.length);
+	return 0;
+}
+
+int message_set_max_forwards(struct message *message, unsigned hops)
+{
+	struct line *line = message_line(message, LINE_MAX_FORWARDS, NULL);
+	char digits[16];
+	struct slice value;
+	int err;
+
+	value = slice_of(digits, (size_t)snprintf(digits, sizeof(digits), "%u", hops));
+	if (line != NULL)
+		err = line_rewrite(message, line, value);
+	else
+		err = message_append(message, "Max-Forwards", value);
+	if (err == 0)
+		message->max_forwards = (int)hops;
+	return err;
+}
+
+/* The Via value without received and rport, with ours instead. */
+static int write_marked_via(struct message *message, struct slice value, const char *marks,
+                            struct slice *out)
+{
+	struct slice rest = slice_skip(value, value_skip(value, 0, ';'));
+	struct slice head = slice_trim(slice_of(value.data, value.length - rest.length));
+	/* ';' and the name at least: no value has more parameters than half its bytes. */
+	char *at = message_room(message, value.length + 2 + strlen(marks)), *begin = at;
+	struct param param;
+
+	if (at == NULL)
+		return -ENOMEM;
+	memcpy(at, head.data, head.length);
+	at += head.length;
+	while (params_next(&rest, &param)) {
+		if (slice_equal_nocase(param.name, SLICE_LITERAL("received")) ||
+		    slice_equal_nocase(param.name, SLICE_LITERAL("rport")))
+			continue;
+		*at++ = ';';
+		memcpy(at, param.text.data, param.text.length);
+		at += param.text.length;
+	}
+	memcpy(at, marks, strlen(marks));
+	at += strlen(marks);
+	*out = slice_of(begin, (size_t)(at - begin));
+	return 0;
+}
+
+int message_mark_received(struct message *message, const struct address *source)
+{
+	struct line *line = message_line(message, LINE_VIA, NULL);
+	char host[ADDRESS_TEXT_MAX], marks[ADDRESS_TEXT_MAX + 40];
+	struct slice rest, value, marked, text = SLICE_NONE;
+	struct address sent_by;
+	struct via via;
+	bool differs;
+	int err;
+
+	if (line == NULL)
+		return 0;
+	rest = line->value;
+	if (!value_next(&rest, &value) || !via_parse(value, &via))
+		return 0;
+	differs = !address_parse_host(via.host, 0, &sent_by) ||
+	          !address_equal_host(&sent_by, source);
+	/* Nothing to say, and nothing said by the sender that would be believed as ours. */
+	if (!differs && !via.has_rport && via.received.length == 0)
+		return 0;
+	marks[0] = '\0';
+	address_format_host(source, host);
+	/* RFC 5118 4.5: received goes without brackets. RFC 3581 4: with rport, always received. */
+	text = slice_from_string(host);
+	if (text.length > 2 && text.data[0] == '[')
+		text = slice_of(text.data + 1, text.length - 2);
+	if (via.has_rport)
+		snprintf(marks, sizeof(marks), ";received=%.*s;rport=%u", SLICE_ARGS(text),
+		         address_port(source));
+	else if (differs)
+		snprintf(marks, sizeof(marks), ";received=%.*s", SLICE_ARGS(text));
+	err = write_marked_via(message, value, marks, &marked);
+	if (err != 0)
+		return err;
+	if (slice_trim(rest).length > 0) {
+		const struct slice pieces[] = {marked, SLICE_LITERAL(", "), slice_trim(rest)};
+
+		err = write_pieces(message, pieces, ARRAY_LENGTH(pieces), &marked);
+		if (err != 0)
+			return err;
+	}
+	return line_rewrite(message, line, marked);
+}
+
+/* ---- Authorization ---- */
+
+/* "Digest a=b, c=d" without the parameter; `value` not NULL: with it at the end. */
+static int write_authorization(struct message *message, struct slice text, struct slice param,
+                               const char *value, struct slice *out)
+{
+	struct slice rest, item, scheme = text;
+	size_t extra = value != NULL ? param.length + strlen(value) + 3 : 0;
+	char *at = message_room(message, text.length * 2 + extra + 1), *begin = at;
+	const char *separator = " ";
+
+	if (at == NULL)
+		return -ENOMEM;
+	for (scheme.length = 0; scheme.length < text.length;) {
+		if (slice_is_blank(text.data[scheme.length]))
+			break;
+		scheme.length++;
+	}
+	rest = slice_skip(text, scheme.length);
+	memcpy(at, scheme.data, scheme.length);
+	at += scheme.length;
+	while (value_next(&rest, &item)) {
+		struct slice ignored, name = slice_trim(slice_split(item, '=', &ignored));
+
+		if (slice_equal_nocase(name, param))
+			continue;
+		memcpy(at, separator, strlen(separator));
+		at += strlen(separator);
+		memcpy(at, item.data, item.length);
+		at += item.length;
+		separator = ", ";
+	}
+	if (value != NULL)
+		at += sprintf(at, "%s%.*s=%s", separator, SLICE_ARGS(param), value);
+	*out = slice_of(begin, (size_t)(at - begin));
+	return 0;
+}
+
+int message_set_authorization_param(struct message *message, const char *header_name,
+                                    const char *param, const char *value)
+{
+	struct slice name = slice_from_string(header_name), wanted = slice_from_string(param);
+	struct line *line = message_lines(message);
+	struct slice text;
+	int err;
+
+	/* All lines of the name: which of two the next element believes is not ours to guess. */
+	for (unsigned i = 0; i < message->count; i++, line++) {
+		if (!line_is_named(line, name))
+			continue;
+		err = write_authorization(message, line->value, wanted, value, &text);
+		if (err == 0)
+			err = line_rewrite(message, line, text);
+		if (err != 0)
+			return err;
+	}
+	return 0;
+}
+
+/* ---- printing ---- */
+
+struct bytes *message_serialize(struct message *message, bool with_length)
+{
+	const struct line *lines = message_lines(message);
+	char length_line[40] = "\r\n";
+	size_t tail = 2, total;
+	struct bytes *bytes;
+	char *at;
+
+	if (with_length && message_line(message, LINE_CONTENT_LENGTH, NULL) == NULL)
+		tail = (size_t)snprintf(length_line, sizeof(length_line),
+		                        "Content-Length: %zu\r\n\r\n", message->body.length);
+	total = message->start.length + tail + message->body.length;
+	for (unsigned i = 0; i < message->count; i++)
+		total += lines[i].text.length;
+	bytes = bytes_create(total);
+	if (bytes == NULL)
+		return NULL;
+	at = bytes->data;
+	memcpy(at, message->start.data, message->start.length);
+	at += message->start.length;
+	for (unsigned i = 0; i < message->count; i++) {
+		memcpy(at, lines[i].text.data, lines[i].text.length);
+		at += lines[i].text.length;
+	}
+	memcpy(at, length_line, tail);
+	at += tail;
+	if (message->body.length > 0)
+		memcpy(at, message->body.data, message->body.length);
+	return bytes;
+}
