@@ -25,9 +25,11 @@ struct probe_ways {
 int probes_create(struct loop *loop, struct txn_table *table, const struct probe_ways *ways,
                   struct branch_source *branches, const char *from_host, probe_done_fn *done,
                   void *arg, struct probes **out);
+/* Before the txn_table and the loop. done is not called for those under way. */
 void probes_destroy(struct probes **probes);
-/* done is called exactly once, later, never from inside. */
-void probe_send(struct probes *probes, const struct view_target *target, uint32_t generation,
+/* done is called exactly once, later, never from inside; target is only read during the call.
+ * -ENOMEM: nothing was begun and done will not be called (failover's own time limit stands behind it). */
+int probe_send(struct probes *probes, const struct view_target *target, uint32_t generation,
                 uint64_t timeout_ms);
 
 #endif

@@ -59,11 +59,20 @@ struct view {
 	int serving; /* index of the site that new work goes to first, -1: none usable (panic) */
 };
 
+/*
+ * A deep copy of what `like` shows (strings too), as one block with one reference: for failover, which keeps
+ * the living original, and for tests. Computes every site's `usable`, and `serving` as the first usable site.
+ * Targets must stand grouped by site, as first and count say. -ENOMEM.
+ */
+int view_create(const struct view *like, struct view **out);
+/* May be given work without panic: UNKNOWN, UP, DEGRADED. */
+bool target_state_is_usable(enum target_state state);
+
 const struct view_target *view_find_id(const struct view *view, uint32_t id);
 const struct view_target *view_find_address(const struct view *view, const struct address *address,
                                             enum sip_transport transport);
-/* The target that a Route or Request-URI names: host literal or name equal to that of the target's
- * configured URI, port (default 5060) and transport (default UDP unless the port matches one
+/* The target that a Route or Request-URI names: host literal equal to the target's address, or name equal to
+ * that of its configured URI, port (default 5060) and transport (default UDP unless the port matches one
  * target only). NULL: none. */
 const struct view_target *view_find_uri(const struct view *view, const struct uri *uri);
 
