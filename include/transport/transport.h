@@ -21,16 +21,20 @@
 enum side { SIDE_ACCESS, SIDE_CORE, SIDES };
 const char *side_name(enum side side);
 
-/* The way a packet came and the way back; a small value, kept in flows and transactions. */
+/* The way a packet came and the way back; a small value (40 bytes), kept in flows and transactions. */
 struct hop {
 	uint8_t worker;          /* whose sockets */
-	uint8_t transport;       /* enum sip_transport */
-	uint8_t side;            /* enum side */
+	uint8_t transport : 4;   /* enum sip_transport */
+	uint8_t side : 3;        /* enum side */
+	uint8_t own_socket : 1;  /* UDP toward the core: by this worker's own port, not the listener's */
 	uint8_t listener;        /* index in transport_settings; the socket (UDP), or where it was accepted;
 	                          * for connections we opened: the core listener that names us to that peer */
+	uint8_t local;           /* on a wildcard bind: which of our addresses it came to, as the transport of
+	                          * that worker numbers them; 0: no wildcard, or let the kernel choose */
 	struct address remote;
 	uint64_t connection;     /* 0: UDP. Unique in the life of the worker, never re-used */
 };
+/* The same flow (RFC 5626): the connection, or over UDP the socket and the remote address. */
 bool hop_equal(const struct hop *a, const struct hop *b);
 uint64_t hop_hash(const struct hop *hop);
 /* "198.51.100.7:5061/tcp"; size >= ADDRESS_TEXT_MAX + 8; returns text. */
@@ -42,7 +46,8 @@ struct listener_settings { /* static for the life of the process (reload comes l
 	enum sip_transport transport;
 	struct address bind;
 	const char *advertise; /* "host:port" used in Via, Path, Record-Route; never NULL */
-	const struct address_range *allow; /* core: who may send; others are dropped and counted */
+	/* core: who may send; others are dropped and counted. An empty list allows nobody. Access: unused */
+	const struct address_range *allow;
 	unsigned allow_count;
 };
 
@@ -51,7 +56,7 @@ struct transport_settings {
 	unsigned listener_count; /* at most 255 */
 	unsigned workers;
 	size_t message_bytes;         /* longest message */
-	unsigned max_connections;     /* of this worker */
+	unsigned max_connections;     /* accepted by this worker, on each side; those we open are not limited */
 	size_t connection_queue_bytes; /* waiting to be written on one connection; beyond: closed, QUEUE_FULL */
 	uint64_t connect_timeout_ms;
 	uint64_t idle_ms;             /* an access connection that no registered flow pins, silent that long */
@@ -112,13 +117,16 @@ void transport_set_siblings(struct transport *transport, struct transport *const
 int transport_open(struct transport *transport, enum sip_transport kind, const struct address *peer,
                    struct hop *out);
 /* The value of our own sent-by on this hop: "host:port" for Via (for UDP toward the core that worker's own
- * port; streams: the listener's advertise). Static while the transport lives. */
+ * port; else the listener's advertise, or, where that is a wildcard, the address the hop came to). Static
+ * while the transport lives. */
 const char *transport_sent_by(const struct transport *transport, const struct hop *hop);
 
 /*
  * Send; takes the bytes in every case. 0: queued (while connecting, too). Loss is told later by
  * on_connection_closed or on_unreachable. -ENOTCONN: that connection is gone already. -ENOBUFS: its queue is
- * full (it will be closed). A hop of another worker is posted there and 0 returned.
+ * full (it will be closed), or the mailbox of the worker that owns the hop is. -EMSGSIZE: too long for a
+ * datagram. A hop of another worker is posted there and 0 returned. UDP that finds the kernel's buffer and
+ * our queue full is dropped, counted and 0 returned: to the caller it is a loss as any other.
  */
 int transport_send(struct transport *transport, const struct hop *hop, struct bytes **bytes);
 
@@ -127,12 +135,16 @@ bool transport_is_alive(const struct transport *transport, const struct hop *hop
 /* A registered flow holds its connection: not closed for idleness. Counted. */
 void transport_pin(struct transport *transport, const struct hop *hop);
 void transport_unpin(struct transport *transport, const struct hop *hop);
-/* Close after what is queued has been written. */
+/* Close after what is queued has been written (at once if it is still connecting). To all others the
+ * connection is gone from now on. */
 void transport_close(struct transport *transport, const struct hop *hop, enum close_reason reason);
 /* Stop accepting connections (shutdown). */
 void transport_stop_accepting(struct transport *transport);
 unsigned transport_connection_count(const struct transport *transport, enum side side,
                                     enum sip_transport kind);
+/* Where a listener is bound: with its port when the settings said 0. */
+const struct address *transport_listener_address(const struct transport *transport,
+                                                 unsigned listener);
 
 /* Which worker the kernel gives datagrams of this client to, on access UDP sockets (the same mix as the
  * classic BPF program). */

@@ -1,0 +1,394 @@
+/*
+ * The life of one stream connection: opened or accepted, open, draining what is queued, lingering until the
+ * peer has read it, ended; and its deadlines. Those above hear of its end once, from the loop; its memory
+ * goes when both are over. Worker thread only. RFC 3261 18, RFC 5626 5.
+ */
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "transport_internal.h"
+
+/* Time for a peer to take our last answer (the 400 of a broken stream) before the reset that closing with
+ * unread bytes would be destroys it. */
+#define LINGER_MS 1000
+
+static bool same_connection(const struct hash_link *link, const void *key)
+{
+	return CONTAINER_OF(link, struct connection, in_table)->hop.connection == *(const uint64_t *)key;
+}
+
+struct pool_key {
+	enum sip_transport transport;
+	const struct address *peer;
+};
+
+static bool same_peer(const struct hash_link *link, const void *key)
+{
+	const struct connection *connection = CONTAINER_OF(link, struct connection, in_pool);
+	const struct pool_key *wanted = key;
+
+	return connection->hop.transport == wanted->transport &&
+	       address_equal(&connection->hop.remote, wanted->peer);
+}
+
+/* Our own numbers, which no client chooses: no keyed hash needed. */
+static uint64_t id_hash(uint64_t id)
+{
+	id *= 0x9e3779b97f4a7c15u;
+	return id ^ id >> 32;
+}
+
+int connections_init(struct transport *transport)
+{
+	int err;
+
+	transport->next_connection = 1;
+	list_init(&transport->all_connections);
+	list_init(&transport->flush);
+	list_init(&transport->gone);
+	err = hash_table_init(&transport->connections, 64, same_connection);
+	if (err != 0)
+		return err;
+	return hash_table_init(&transport->pool, 64, same_peer);
+}
+
+struct connection *connection_find(const struct transport *transport, const struct hop *hop)
+{
+	struct hash_link *link;
+
+	link = hash_table_find(&transport->connections, id_hash(hop->connection), &hop->connection);
+	return link != NULL ? CONTAINER_OF(link, struct connection, in_table) : NULL;
+}
+
+struct connection *connection_find_pooled(const struct transport *transport, enum sip_transport kind,
+                                          const struct address *peer)
+{
+	const struct pool_key key = {kind, peer};
+	struct hash_link *link;
+
+	link = hash_table_find(&transport->pool, address_hash(peer) + kind, &key);
+	return link != NULL ? CONTAINER_OF(link, struct connection, in_pool) : NULL;
+}
+
+/* When something has to happen to it if nothing else does; UINT64_MAX: never. */
+static uint64_t open_deadline(const struct connection *connection)
+{
+	const struct transport_settings *settings = &connection->transport->settings;
+
+	if (connection->partial_since != 0)
+		return connection->partial_since + settings->partial_ms;
+	if (connection->hop.side == SIDE_ACCESS && connection->pins == 0)
+		return connection->active_ms + settings->idle_ms;
+	return UINT64_MAX;
+}
+
+/* Every message moves the deadline, so a timer that would fire too early is left: it looks again. */
+void connection_arm(struct connection *connection)
+{
+	struct transport *transport = connection->transport;
+	const uint64_t now = loop_now_ms(transport->loop);
+	uint64_t due;
+
+	if (connection->state != CONNECTION_OPEN)
+		return;
+	due = open_deadline(connection);
+	if (due == UINT64_MAX || (timer_is_running(&connection->life) && connection->life.due_ms <= due))
+		return;
+	timer_start(loop_timers(transport->loop), &connection->life, due > now ? due - now : 0);
+}
+
+static void on_open_deadline(struct connection *connection)
+{
+	struct transport *transport = connection->transport;
+
+	if (loop_now_ms(transport->loop) < open_deadline(connection)) {
+		connection_arm(connection);
+	} else if (connection->partial_since != 0) {
+		metrics_add(transport->metrics, METRIC_PARSE_ERRORS, connection->hop.transport,
+		            PARSE_ERROR_FRAME_SLOW, 0, 1);
+		connection_abort(connection, CLOSE_SLOW);
+	} else {
+		connection_close(connection, CLOSE_IDLE);
+	}
+}
+
+static enum close_reason connect_failure(int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+		return CLOSE_REFUSED;
+	case ETIMEDOUT:
+		return CLOSE_CONNECT_TIMEOUT;
+	case ECONNRESET:
+		return CLOSE_RESET;
+	default:
+		return CLOSE_UNREACHABLE;
+	}
+}
+
+void connection_connected(struct connection *connection, int error)
+{
+	if (error != 0) {
+		connection_abort(connection, connect_failure(error));
+		return;
+	}
+	if (event_add(&connection->readable, NULL) != 0) {
+		connection_abort(connection, CLOSE_RESET);
+		return;
+	}
+	connection_set_state(connection, CONNECTION_OPEN);
+}
+
+static void on_life(struct timer *timer, void *arg)
+{
+	struct connection *connection = arg;
+
+	switch (connection->state) {
+	case CONNECTION_CONNECTING:
+		connection_connected(connection, connection->connect_error != 0 ? connection->connect_error
+		                                                                : ETIMEDOUT);
+		break;
+	case CONNECTION_OPEN:
+		on_open_deadline(connection);
+		break;
+	case CONNECTION_DRAINING:
+	case CONNECTION_LINGERING:
+		connection_set_state(connection, CONNECTION_ENDED);
+		break;
+	case CONNECTION_ENDED:
+		break;
+	}
+}
+
+static void count(struct connection *connection, int by)
+{
+	const struct hop *hop = &connection->hop;
+
+	connection->transport->counts[hop->side][hop->transport] += (unsigned)by;
+	connection->counted = by > 0;
+	metrics_add(connection->transport->metrics, METRIC_CONNECTIONS, hop->side, hop->transport, 0, by);
+}
+
+/* From now on it is gone to those above, who are told soon. */
+static void leave(struct connection *connection)
+{
+	struct transport *transport = connection->transport;
+
+	hash_table_remove(&transport->connections, &connection->in_table);
+	hash_table_remove(&transport->pool, &connection->in_pool);
+	if (connection->counted)
+		count(connection, -1);
+	metrics_add(transport->metrics, METRIC_CONNECTION_CLOSED, connection->hop.side,
+	            connection->reason, 0, 1);
+	list_append(&transport->gone, &connection->in_gone);
+	transport_tell_soon(transport);
+	if (log_enabled(LOG_DEBUG)) {
+		char text[ADDRESS_TEXT_MAX + 8];
+
+		log_debug("connection %llu %s: closed, %s", (unsigned long long)connection->hop.connection,
+		          hop_format(&connection->hop, text, sizeof(text)),
+		          close_reason_name(connection->reason));
+	}
+}
+
+/* All that it holds but its own memory. */
+static void let_go(struct connection *connection)
+{
+	struct transport *transport = connection->transport;
+
+	timer_stop(loop_timers(transport->loop), &connection->life);
+	event_del(&connection->readable);
+	event_del(&connection->writable);
+	close(connection->fd);
+	connection->fd = -1;
+	list_remove(&transport->all_connections, &connection->in_all);
+	list_remove(&transport->flush, &connection->in_flush);
+	if (!connection->opened_by_us)
+		transport->accepted[connection->hop.side]--;
+	transport->queued_bytes -= connection->queue.bytes;
+	send_queue_free(&connection->queue);
+	transport->partial_bytes -= connection->partial_capacity;
+	memory_free(connection->partial);
+	connection->partial = NULL;
+	connection->partial_length = connection->partial_capacity = 0;
+}
+
+static void free_connection(struct grave *grave)
+{
+	memory_free(CONTAINER_OF(grave, struct connection, grave));
+}
+
+static void linger(struct connection *connection)
+{
+	timer_start(loop_timers(connection->transport->loop), &connection->life, LINGER_MS);
+}
+
+/* The only one that writes the state; it goes forward alone. */
+void connection_set_state(struct connection *connection, enum connection_state state)
+{
+	struct transport *transport = connection->transport;
+	const enum connection_state before = connection->state;
+
+	ASSERT(state > before);
+	connection->state = state;
+	if (before <= CONNECTION_OPEN && state > CONNECTION_OPEN)
+		leave(connection);
+	switch (state) {
+	case CONNECTION_CONNECTING:
+		break;
+	case CONNECTION_OPEN:
+		timer_stop(loop_timers(transport->loop), &connection->life);
+		connection->active_ms = loop_now_ms(transport->loop);
+		count(connection, 1);
+		connection_arm(connection);
+		break;
+	case CONNECTION_DRAINING:
+		event_del(&connection->readable); /* level-triggered: would wake us for what we do not read */
+		linger(connection);
+		break;
+	case CONNECTION_LINGERING:
+		shutdown(connection->fd, SHUT_WR);
+		linger(connection);
+		if (event_add(&connection->readable, NULL) != 0)
+			connection_set_state(connection, CONNECTION_ENDED);
+		break;
+	case CONNECTION_ENDED:
+		let_go(connection);
+		if (connection->told)
+			loop_bury(transport->loop, &connection->grave, free_connection);
+		break;
+	}
+}
+
+void connection_close(struct connection *connection, enum close_reason reason)
+{
+	if (connection->state > CONNECTION_OPEN)
+		return;
+	if (connection->state == CONNECTION_CONNECTING) {
+		connection_abort(connection, reason);
+		return;
+	}
+	connection->reason = reason;
+	if (connection->queue.bytes > 0)
+		connection_set_state(connection, CONNECTION_DRAINING);
+	else
+		connection_set_state(connection,
+		                     reason == CLOSE_PEER ? CONNECTION_ENDED : CONNECTION_LINGERING);
+}
+
+void connection_abort(struct connection *connection, enum close_reason reason)
+{
+	if (connection->state <= CONNECTION_OPEN)
+		connection->reason = reason;
+	if (connection->state != CONNECTION_ENDED)
+		connection_set_state(connection, CONNECTION_ENDED);
+}
+
+void connection_tell(struct connection *connection)
+{
+	struct transport *transport = connection->transport;
+	const struct hop hop = connection->hop;
+	const enum close_reason reason = connection->reason;
+
+	connection->told = true;
+	if (connection->state == CONNECTION_ENDED)
+		loop_bury(transport->loop, &connection->grave, free_connection);
+	transport->events.on_connection_closed(transport->arg, &hop, reason);
+}
+
+static void name_hop(struct connection *connection, struct listener *listener,
+                     const struct address *remote)
+{
+	struct hop *hop = &connection->hop;
+
+	hop->worker = listener->transport->worker;
+	hop->transport = listener->settings->transport;
+	hop->side = listener->settings->side;
+	hop->listener = listener->index;
+	hop->remote = *remote;
+	hop->connection = listener->transport->next_connection++;
+}
+
+int connection_create(struct listener *listener, int fd, const struct address *remote, bool opened_by_us,
+                      struct connection **out)
+{
+	struct transport *transport = listener->transport;
+	struct event_base *base = loop_base(transport->loop);
+	struct connection *connection;
+
+	connection = memory_zalloc(sizeof(*connection));
+	if (connection == NULL)
+		goto fail;
+	connection->transport = transport;
+	connection->fd = fd;
+	connection->opened_by_us = opened_by_us;
+	connection->state = CONNECTION_CONNECTING;
+	name_hop(connection, listener, remote);
+	framer_init(&connection->framer, transport->settings.message_bytes);
+	send_queue_init(&connection->queue);
+	timer_init(&connection->life, on_life, connection);
+	if (event_assign(&connection->readable, base, fd, EV_READ | EV_PERSIST, tcp_on_readable,
+	                 connection) != 0 ||
+	    event_assign(&connection->writable, base, fd, EV_WRITE, tcp_on_writable, connection) != 0 ||
+	    event_add(opened_by_us ? &connection->writable : &connection->readable, NULL) != 0)
+		goto fail;
+	connection->blocked = opened_by_us;
+	tcp_set_options(fd, connection->hop.side);
+	hash_table_insert(&transport->connections, &connection->in_table,
+	                  id_hash(connection->hop.connection));
+	list_append(&transport->all_connections, &connection->in_all);
+	if (opened_by_us) {
+		hash_table_insert(&transport->pool, &connection->in_pool,
+		                  address_hash(remote) + connection->hop.transport);
+	} else {
+		transport->accepted[connection->hop.side]++;
+		connection_set_state(connection, CONNECTION_OPEN);
+	}
+	*out = connection;
+	return 0;
+fail:
+	memory_free(connection);
+	close(fd);
+	return -ENOMEM;
+}
+
+void connection_destroy(struct connection **connection)
+{
+	struct connection *c = *connection;
+
+	if (c == NULL)
+		return;
+	list_remove(&c->transport->gone, &c->in_gone);
+	if (c->state <= CONNECTION_OPEN) {
+		hash_table_remove(&c->transport->connections, &c->in_table);
+		hash_table_remove(&c->transport->pool, &c->in_pool);
+		if (c->counted)
+			count(c, -1);
+	}
+	if (c->state != CONNECTION_ENDED)
+		let_go(c);
+	memory_free(c);
+	*connection = NULL;
+}
+
+void connections_free(struct transport *transport)
+{
+	struct list_link *link;
+
+	while ((link = list_first(&transport->all_connections)) != NULL) {
+		struct connection *connection = CONTAINER_OF(link, struct connection, in_all);
+
+		connection_destroy(&connection);
+	}
+	while ((link = list_first(&transport->gone)) != NULL) {
+		struct connection *connection = CONTAINER_OF(link, struct connection, in_gone);
+
+		connection_destroy(&connection);
+	}
+	hash_table_free(&transport->connections);
+	hash_table_free(&transport->pool);
+}

@@ -1,0 +1,267 @@
+/*
+ * TCP: listening, connecting, reading, writing. RFC 3261 18. Worker thread only.
+ */
+#define _GNU_SOURCE
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "transport_internal.h"
+
+#ifndef IP_BIND_ADDRESS_NO_PORT
+#define IP_BIND_ADDRESS_NO_PORT 24
+#endif
+
+/* After a start of thousands of clients at once. The kernel has its own maximum (somaxconn). */
+#define LISTEN_BACKLOG 4096
+/* One connection takes no more of a turn than this. */
+#define READ_TURN_BYTES (128u << 10)
+#define READ_BYTES (64u << 10)
+/* Waiting to be written on all connections of a worker, on top of the limit of each. */
+#define QUEUED_BYTES_MAX (256u << 20)
+
+/* How long a peer may be silent before the kernel asks, how often it asks again; and how long it may leave
+ * our bytes unacknowledged. A phone is not woken often; a Sprout's death must be known soon. */
+static const struct {
+	int idle_s, interval_s, probes, unacknowledged_ms;
+} keepalive[SIDES] = {
+	[SIDE_ACCESS] = {120, 30, 4, 30000},
+	[SIDE_CORE] = {10, 3, 3, 10000},
+};
+
+void tcp_set_options(int fd, enum side side)
+{
+	socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	socket_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	socket_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, keepalive[side].idle_s);
+	socket_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, keepalive[side].interval_s);
+	socket_set(fd, IPPROTO_TCP, TCP_KEEPCNT, keepalive[side].probes);
+	socket_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, keepalive[side].unacknowledged_ms);
+}
+
+static int tcp_listen(struct transport *transport, struct listener *listener)
+{
+	int err;
+
+	err = listener_bind(listener, SOCK_STREAM, &listener->settings->bind, true, &listener->fd,
+	                    &listener->bound);
+	if (err != 0)
+		return err;
+	if (listen(listener->fd, LISTEN_BACKLOG) != 0)
+		return -errno;
+	return listener_start_accepting(listener);
+}
+
+/* From the address that the peer knows us by, if there is one. */
+static int bind_source(const struct listener *listener, int fd, const struct address *peer)
+{
+	struct address source = listener->settings->bind;
+
+	if (address_is_wildcard(&source) || source.family != peer->family)
+		return 0;
+	address_set_port(&source, 0);
+	socket_set(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+	return bind(fd, &source.any, address_length(&source)) == 0 ? 0 : -errno;
+}
+
+/* A refusal may come before connect returns (on this host). It is told as one that comes later. */
+static int dial(const struct listener *listener, const struct address *peer, int *fd, int *refused)
+{
+	int err;
+
+	*refused = 0;
+	*fd = socket(peer->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (*fd < 0)
+		return -errno;
+	err = bind_source(listener, *fd, peer);
+	if (err == 0 && connect(*fd, &peer->any, address_length(peer)) != 0)
+		err = -errno;
+	if (err == 0 || err == -EINPROGRESS)
+		return 0;
+	if (err == -ECONNREFUSED || err == -ECONNRESET) {
+		*refused = -err;
+		return 0;
+	}
+	close(*fd);
+	return err;
+}
+
+static int tcp_open(struct transport *transport, struct listener *listener, const struct address *peer,
+                    struct hop *out)
+{
+	struct connection *connection;
+	int fd, refused, err;
+
+	connection = connection_find_pooled(transport, listener->settings->transport, peer);
+	if (connection != NULL) {
+		*out = connection->hop;
+		return 0;
+	}
+	err = dial(listener, peer, &fd, &refused);
+	if (err != 0)
+		return err;
+	err = connection_create(listener, fd, peer, true, &connection);
+	if (err != 0)
+		return err;
+	connection->connect_error = refused;
+	if (refused != 0)
+		event_del(&connection->writable);
+	timer_start(loop_timers(transport->loop), &connection->life,
+	            refused != 0 ? 0 : transport->settings.connect_timeout_ms);
+	*out = connection->hop;
+	return 0;
+}
+
+static bool is_over_limit(const struct connection *connection, size_t length)
+{
+	const struct transport *transport = connection->transport;
+
+	if (transport->queued_bytes + length > QUEUED_BYTES_MAX)
+		return true;
+	return connection->queue.bytes > 0 &&
+	       connection->queue.bytes + length > transport->settings.connection_queue_bytes;
+}
+
+static int tcp_send(struct transport *transport, const struct hop *hop, struct bytes **bytes)
+{
+	struct connection *connection = connection_find(transport, hop);
+	const size_t length = (*bytes)->length;
+	int err;
+
+	if (connection == NULL)
+		return -ENOTCONN;
+	if (length == 0)
+		return 0;
+	if (is_over_limit(connection, length) && !connection->blocked) {
+		tcp_flush(connection); /* one turn may bring more than the queue holds */
+		if (connection->state != CONNECTION_OPEN)
+			return -ENOTCONN;
+	}
+	if (is_over_limit(connection, length)) {
+		connection_abort(connection, CLOSE_QUEUE_FULL);
+		return -ENOBUFS;
+	}
+	err = send_queue_push(&connection->queue, bytes);
+	if (err != 0)
+		return err;
+	transport->queued_bytes += length;
+	connection->active_ms = loop_now_ms(transport->loop);
+	if (!connection->blocked && !list_link_in_list(&connection->in_flush)) {
+		list_append(&transport->flush, &connection->in_flush);
+		transport_flush_soon(transport);
+	}
+	return 0;
+}
+
+static void tcp_close(struct transport *transport, const struct hop *hop, enum close_reason reason)
+{
+	struct connection *connection = connection_find(transport, hop);
+
+	if (connection != NULL)
+		connection_close(connection, reason);
+}
+
+static void on_all_written(struct connection *connection)
+{
+	if (connection->state == CONNECTION_DRAINING)
+		connection_set_state(connection, connection->reason == CLOSE_PEER ? CONNECTION_ENDED
+		                                                                  : CONNECTION_LINGERING);
+}
+
+void tcp_flush(struct connection *connection)
+{
+	struct transport *transport = connection->transport;
+	struct iovec pieces[FLUSH_BATCH];
+
+	while (connection->queue.count > 0) {
+		struct msghdr header = {.msg_iov = pieces};
+		ssize_t written;
+
+		header.msg_iovlen = send_queue_pieces(&connection->queue, pieces);
+		written = sendmsg(connection->fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (written >= 0) {
+			send_queue_written(&connection->queue, (size_t)written);
+			transport->queued_bytes -= (size_t)written;
+		} else if (errno == EAGAIN && event_add(&connection->writable, NULL) == 0) {
+			connection->blocked = true;
+			break;
+		} else if (errno != EINTR) {
+			connection_abort(connection, CLOSE_RESET);
+			return;
+		}
+	}
+	list_remove(&transport->flush, &connection->in_flush);
+	if (connection->queue.count == 0)
+		on_all_written(connection);
+}
+
+void tcp_on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct connection *connection = arg;
+	socklen_t length = sizeof(int);
+	int error = 0;
+
+	connection->blocked = false;
+	if (connection->state == CONNECTION_CONNECTING) {
+		if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
+			error = errno;
+		connection_connected(connection, error);
+	}
+	if (connection->state == CONNECTION_OPEN || connection->state == CONNECTION_DRAINING)
+		tcp_flush(connection);
+}
+
+/* Our FIN is sent: what still comes is not for us, but must be read for the peer to hear us out. */
+static void read_to_nowhere(struct connection *connection)
+{
+	struct transport *transport = connection->transport;
+	ssize_t length;
+
+	length = recv(connection->fd, transport->scratch, transport->scratch_size, MSG_DONTWAIT);
+	if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR))
+		connection_set_state(connection, CONNECTION_ENDED);
+}
+
+void tcp_on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct connection *connection = arg;
+	struct transport *transport = connection->transport;
+	size_t taken = 0;
+
+	if (connection->state == CONNECTION_LINGERING) {
+		read_to_nowhere(connection);
+		return;
+	}
+	while (connection->state == CONNECTION_OPEN && taken < READ_TURN_BYTES) {
+		const size_t kept = connection->partial_length, room = transport->scratch_size - kept;
+		ssize_t length;
+
+		if (kept > 0)
+			memcpy(transport->scratch, connection->partial, kept);
+		length = recv(fd, transport->scratch + kept, room, MSG_DONTWAIT);
+		if (length == 0) {
+			connection_close(connection, CLOSE_PEER);
+		} else if (length > 0) {
+			taken += (size_t)length;
+			stream_take(connection, kept + (size_t)length);
+			if ((size_t)length < room)
+				return;
+		} else if (errno == EAGAIN) {
+			return;
+		} else if (errno != EINTR) {
+			connection_abort(connection, CLOSE_RESET);
+		}
+	}
+}
+
+size_t tcp_scratch_size(size_t message_bytes)
+{
+	/* A framer that waits for more holds less than a message; then there is always room to read. */
+	return message_bytes + READ_BYTES;
+}
+
+const struct transport_kind transport_tcp = {tcp_listen, tcp_open, tcp_send, tcp_close};
