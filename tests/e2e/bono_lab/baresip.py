@@ -1,8 +1,11 @@
 """baresip, a real user agent, driven through its control port."""
 
+import array
 import json
+import math
 import socket
 import uuid
+import wave
 
 from .process import Process
 from .wait import until
@@ -11,14 +14,13 @@ MODULES = "/usr/lib/baresip/modules"
 CONFIG = """poll_method epoll
 sip_listen {ip}:5070
 call_max_calls 4
-audio_source ausine,440
+audio_source aufile,{directory}/tone.wav
 audio_player aufile,{directory}/heard.wav
 audio_alert none
 rtp_ports 20000-20400
 module_path {modules}
 module stdio.so
 module g711.so
-module ausine.so
 module aufile.so
 module uuid.so
 module_tmp account.so
@@ -26,6 +28,14 @@ module_app menu.so
 module_app ctrl_tcp.so
 ctrl_tcp_listen {ip}:4444
 """
+
+
+def write_tone(path):
+    """One second of 440 Hz as telephones know it."""
+    with wave.open(str(path), "wb") as tone:
+        tone.setparams((1, 2, 8000, 8000, "NONE", ""))
+        tone.writeframes(array.array("h", (int(8000 * math.sin(i * 440 * math.tau / 8000))
+                                           for i in range(8000))).tobytes())
 
 
 class Baresip(Process):
@@ -43,6 +53,7 @@ class Baresip(Process):
             f"<sip:{user}@{domain};transport={transport}>;auth_user={user};auth_pass={password};"
             f'outbound="sip:{edge[0]}:{edge[1]};transport={transport}";sipnat=outbound;'
             f"regint={regint};answermode={answer}\n")
+        write_tone(directory / "tone.wav")
         (directory / "contacts").write_text("")
         (directory / "uuid").write_text(str(uuid.uuid4()))
         self.events, self.buffer, self.control = [], b"", None
