@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/address.h"
+#include "base/buffer.h"
 
 enum config_side { CONFIG_ACCESS, CONFIG_CORE };
 enum config_transport { CONFIG_UDP, CONFIG_TCP, CONFIG_TLS, CONFIG_WS, CONFIG_WSS };
@@ -19,10 +20,12 @@ struct config_listener {
 	enum config_side side;
 	enum config_transport transport;
 	struct address bind;
-	char *advertise; /* "host:port"; never NULL: taken from bind if the file is silent */
+	/* "host:port"; never NULL. If the file is silent: the bind; for a wildcard on the access side the host
+	 * that another access listener advertises, with our port. */
+	char *advertise;
 	struct address_range *allow;
 	unsigned allow_count;
-	bool path; /* the one named in Path; exactly one core listener has it */
+	bool path; /* the one named in Path; exactly one core listener has it: the first if the file is silent */
 };
 
 struct config_target {
@@ -75,6 +78,9 @@ int config_load(const char *path, FILE *faults, struct config **out);
 /* The same from memory; `name` stands for the file in messages. For tests and fuzzing. */
 int config_load_bytes(const char *bytes, size_t length, const char *name, FILE *faults,
                       struct config **out);
-void config_free(struct config **config);
+void config_free(struct config **config); /* NULL inside is fine */
+
+/* docs/CONFIG.md, made from the table of keys (config/schema.c). */
+void config_write_docs(struct buffer *out);
 
 #endif

@@ -1,0 +1,297 @@
+/*
+ * Rules across keys: names that must exist, ways that must be there, numbers that must fit together. What
+ * the walk has already called faulty is passed over, so that one mistake is told once.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "config_internal.h"
+
+struct check {
+	const struct config *config;
+	const struct node *tree;
+	struct faults *faults;
+};
+
+/* The place of a key, or, when the file is silent on it, of the map around. */
+static struct mark mark_in(const struct node *map, const char *key)
+{
+	const struct node *node = node_member(map, key);
+
+	if (node != NULL)
+		return node->mark;
+	return map != NULL ? map->mark : (struct mark){1, 1};
+}
+
+static const struct node *listener_node(const struct check *check, unsigned index)
+{
+	return node_at(node_member(check->tree, "listeners"), index);
+}
+
+static const struct node *site_node(const struct check *check, unsigned index)
+{
+	return node_at(node_member(check->tree, "sites"), index);
+}
+
+/* The URI of a target, wherever it is written. */
+static struct mark target_mark(const struct check *check, unsigned site, unsigned index,
+                               const char *key)
+{
+	const struct node *node =
+		node_at(node_member(site_node(check, site), "targets"), index);
+
+	return mark_in(node, key);
+}
+
+/* ---- node ---- */
+
+static void check_node_site(const struct check *check)
+{
+	const struct config *config = check->config;
+	const char *suggestion = NULL;
+
+	if (config->node_site == NULL || config->site_count == 0)
+		return;
+	for (unsigned i = 0; i < config->site_count; i++) {
+		if (strcmp(config->sites[i].name, config->node_site) == 0)
+			return;
+		if (words_are_near(config->node_site, config->sites[i].name))
+			suggestion = config->sites[i].name;
+	}
+	fault_at(check->faults, mark_in(node_member(check->tree, "node"), "site"),
+	         "unknown site, expected one of \"sites\", found \"%s\"%s%s%s", config->node_site,
+	         suggestion != NULL ? ": did you mean \"" : "",
+	         suggestion != NULL ? suggestion : "", suggestion != NULL ? "\"?" : "");
+}
+
+/* ---- listeners ---- */
+
+static void check_core_listener(const struct check *check, unsigned index)
+{
+	const struct config_listener *listener = &check->config->listeners[index];
+	const struct node *node = listener_node(check, index);
+
+	if (node_member(node, "allow") == NULL)
+		fault_at(check->faults, node->mark,
+		         "missing key \"allow\", expected the addresses that may send to a core "
+		         "listener, found nothing");
+	if (listener->bind.family != AF_UNSPEC && listener->advertise == NULL &&
+	    node_member(node, "advertise") == NULL)
+		fault_at(check->faults, mark_in(node, "bind"),
+		         "a wildcard bind on the core side, expected \"advertise\" beside it, found "
+		         "none");
+}
+
+static void check_access_listener(const struct check *check, unsigned index)
+{
+	const struct config_listener *listener = &check->config->listeners[index];
+	const struct node *node = listener_node(check, index);
+
+	if (node_member(node, "allow") != NULL)
+		fault_at(check->faults, mark_in(node, "allow"),
+		         "key \"allow\" on the access side, expected it on core listeners only, found "
+		         "it");
+	if (listener->path)
+		fault_at(check->faults, mark_in(node, "path"),
+		         "\"path\" on the access side, expected it on a core listener, found true");
+	if (listener->bind.family != AF_UNSPEC && listener->advertise == NULL &&
+	    node_member(node, "advertise") == NULL)
+		fault_at(check->faults, mark_in(node, "bind"),
+		         "a wildcard bind, expected \"advertise\" here or on another access listener, "
+		         "found none");
+}
+
+/* Two that would fight for one port: the same address, or one of them a wildcard. IPv6 sockets are made
+ * IPV6_V6ONLY, so families do not meet. */
+static bool binds_clash(const struct address *a, const struct address *b)
+{
+	if (a->family == AF_UNSPEC || a->family != b->family || address_port(a) != address_port(b))
+		return false;
+	return address_equal_host(a, b) || address_is_wildcard(a) || address_is_wildcard(b);
+}
+
+static void check_listener_pair(const struct check *check, unsigned first, unsigned second)
+{
+	const struct config_listener *a = &check->config->listeners[first];
+	const struct config_listener *b = &check->config->listeners[second];
+	const struct node *node = listener_node(check, second);
+	unsigned line = listener_node(check, first)->mark.line;
+	char text[ADDRESS_TEXT_MAX];
+
+	if (a->name != NULL && b->name != NULL && strcmp(a->name, b->name) == 0)
+		fault_at(check->faults, mark_in(node, "name"),
+		         "duplicate listener, expected each name once, found \"%s\" already in line %u",
+		         b->name, line);
+	if (a->transport == CONFIG_TRANSPORT_UNKNOWN || b->transport == CONFIG_TRANSPORT_UNKNOWN)
+		return;
+	if ((a->transport == CONFIG_UDP) == (b->transport == CONFIG_UDP) &&
+	    binds_clash(&a->bind, &b->bind))
+		fault_at(check->faults, mark_in(node, "bind"),
+		         "duplicate bind, expected each address and port once, found %s already taken "
+		         "in line %u",
+		         address_format(&b->bind, text), line);
+}
+
+static void check_sides(const struct check *check)
+{
+	static const char *const words[] = {"access", "core"};
+	unsigned found[2] = {0, 0}, paths = 0;
+
+	for (unsigned i = 0; i < check->config->listener_count; i++) {
+		const struct config_listener *listener = &check->config->listeners[i];
+
+		if (listener->side == CONFIG_SIDE_UNKNOWN)
+			return; /* it may have been meant as the missing one */
+		found[listener->side]++;
+		if (listener->side == CONFIG_CORE && listener->path && ++paths == 2)
+			fault_at(check->faults, mark_in(listener_node(check, i), "path"),
+			         "a second path listener, expected one, found true");
+	}
+	for (unsigned side = 0; side < 2; side++)
+		if (found[side] == 0 && check->config->listener_count > 0)
+			fault_at(check->faults, node_member(check->tree, "listeners")->mark,
+			         "no %s listener, expected at least one of each side, found none",
+			         words[side]);
+}
+
+static void check_listeners(const struct check *check)
+{
+	const struct config *config = check->config;
+
+	for (unsigned i = 0; i < config->listener_count; i++) {
+		if (listener_node(check, i)->kind != NODE_MAP)
+			continue;
+		if (config->listeners[i].side == CONFIG_CORE)
+			check_core_listener(check, i);
+		else if (config->listeners[i].side == CONFIG_ACCESS)
+			check_access_listener(check, i);
+		for (unsigned j = 0; j < i; j++)
+			check_listener_pair(check, j, i);
+	}
+	check_sides(check);
+}
+
+/* ---- sites ---- */
+
+/* The core listener whose name goes into the Via toward this target. */
+static bool has_way(const struct config *config, const struct config_target *target)
+{
+	for (unsigned i = 0; i < config->listener_count; i++) {
+		const struct config_listener *listener = &config->listeners[i];
+
+		/* A faulty listener may have been meant as the way. */
+		if (listener->side == CONFIG_SIDE_UNKNOWN ||
+		    listener->transport == CONFIG_TRANSPORT_UNKNOWN ||
+		    listener->bind.family == AF_UNSPEC)
+			return true;
+		if (listener->side == CONFIG_CORE && listener->transport == target->transport &&
+		    listener->bind.family == target->address.family)
+			return true;
+	}
+	return config->listener_count == 0;
+}
+
+static void check_target_pair(const struct check *check, unsigned site_a, unsigned a,
+                              unsigned site_b, unsigned b)
+{
+	const struct config_target *first = &check->config->sites[site_a].targets[a];
+	const struct config_target *second = &check->config->sites[site_b].targets[b];
+
+	if (second->uri != NULL && first->uri != NULL && first->transport == second->transport &&
+	    address_equal(&first->address, &second->address))
+		fault_at(check->faults, target_mark(check, site_b, b, "uri"),
+		         "duplicate target, expected each address and transport once, found %s/%s "
+		         "already",
+		         check->config->sites[site_a].name, first->name);
+	if (site_a == site_b && strcmp(first->name, second->name) == 0)
+		fault_at(check->faults, target_mark(check, site_b, b, "name"),
+		         "duplicate name, expected each once in a site, found %s/%s already",
+		         check->config->sites[site_a].name, first->name);
+}
+
+static void check_target(const struct check *check, unsigned site, unsigned index)
+{
+	const struct config *config = check->config;
+	const struct config_target *target = &config->sites[site].targets[index];
+
+	if (target->uri != NULL && (address_is_wildcard(&target->address) ||
+	                            !has_way(config, target)))
+		fault_at(check->faults, target_mark(check, site, index, "uri"),
+		         address_is_wildcard(&target->address)
+		                 ? "a wildcard as target, expected an address that can be reached, "
+		                   "found \"%s\""
+		                 : "no way to the target, expected a core listener of its transport "
+		                   "and address family, found none for \"%s\"",
+		         target->uri);
+	for (unsigned s = 0; s <= site; s++)
+		for (unsigned t = 0; t < (s == site ? index : config->sites[s].target_count); t++)
+			check_target_pair(check, s, t, site, index);
+}
+
+static void check_sites(const struct check *check)
+{
+	const struct config *config = check->config;
+
+	for (unsigned i = 0; i < config->site_count; i++) {
+		const struct config_site *site = &config->sites[i];
+		const struct node *node = site_node(check, i);
+
+		/* TLS toward sites comes with a later version, so each remote one is in plaintext. */
+		if (config->node_site != NULL && strcmp(site->name, config->node_site) != 0 &&
+		    node->kind == NODE_MAP && node_member(node, "plaintext") == NULL)
+			fault_at(check->faults, node->key_mark,
+			         "a remote site without TLS, expected \"plaintext: allowed\" (if the "
+			         "sites are joined by something like IPsec), found nothing");
+		for (unsigned j = 0; j < site->target_count; j++)
+			check_target(check, i, j);
+	}
+}
+
+/* ---- numbers ---- */
+
+static void check_times(const struct check *check)
+{
+	const struct config *config = check->config;
+
+	if (config->health_timeout_ms > config->health_interval_ms)
+		fault_at(check->faults, mark_in(node_member(check->tree, "health"), "timeout"),
+		         "health.timeout is too long, expected at most health.interval (%" PRIu64
+		         "ms), found %" PRIu64 "ms",
+		         config->health_interval_ms, config->health_timeout_ms);
+	if (config->failover_first_answer_ms >= config->failover_deadline_ms)
+		fault_at(check->faults,
+		         mark_in(node_member(check->tree, "failover"), "first_answer"),
+		         "failover.first_answer is too long, expected less than failover.deadline "
+		         "(%" PRIu64 "ms), found %" PRIu64 "ms",
+		         config->failover_deadline_ms, config->failover_first_answer_ms);
+}
+
+static void check_admin(const struct check *check)
+{
+	const struct config *config = check->config;
+	struct address http;
+
+	if (config->admin_http == NULL ||
+	    !address_parse(slice_from_string(config->admin_http), &http))
+		return;
+	for (unsigned i = 0; i < config->listener_count; i++)
+		if (config->listeners[i].transport == CONFIG_TCP &&
+		    binds_clash(&config->listeners[i].bind, &http))
+			fault_at(check->faults, mark_in(node_member(check->tree, "admin"), "http"),
+			         "admin.http is taken, expected an address and port of its own, found "
+			         "that of the listener in line %u",
+			         listener_node(check, i)->mark.line);
+}
+
+void config_check(const struct config *config, const struct node *tree, struct faults *faults)
+{
+	struct check check = {config, tree, faults};
+
+	check_node_site(&check);
+	check_listeners(&check);
+	check_sites(&check);
+	check_times(&check);
+	check_admin(&check);
+}

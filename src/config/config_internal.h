@@ -1,0 +1,143 @@
+/*
+ * What the files of config tell each other: faults with a place, the tree of the file, the table of keys.
+ */
+#ifndef BONO_CONFIG_INTERNAL_H
+#define BONO_CONFIG_INTERNAL_H
+
+#include <stdarg.h>
+
+#include "base/slice.h"
+#include "config/config.h"
+
+#define CONFIG_FILE_MAX (1024 * 1024) /* a thousand targets are 100 KiB */
+#define CONFIG_DEPTH_MAX 12           /* the schema needs 5 */
+#define CONFIG_NODES_MAX 50000
+#define CONFIG_KEYS_MAX 256 /* in one map: each is compared with those before it */
+#define CONFIG_LISTENERS_MAX 64
+#define CONFIG_SITES_MAX 32     /* METRICS_SITES_MAX */
+#define CONFIG_TARGETS_MAX 1024 /* of all sites: VIEW_TARGETS_MAX */
+#define CONFIG_WORKERS_MAX 256  /* a worker's number is 8 bits in our branch */
+
+/* ---- faults ---- */
+
+struct mark {
+	unsigned line, column; /* from 1 */
+};
+
+struct faults {
+	FILE *out;
+	const char *file;
+	unsigned count;
+	int err; /* -ENOMEM happened: the result is void, the faults said so far hold */
+};
+
+/* "FILE:LINE:COL: " and the words. */
+void fault_at(struct faults *faults, struct mark mark, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* An allocation failed. */
+void fault_memory(struct faults *faults);
+
+/* ---- the tree ---- */
+
+enum node_kind {
+	NODE_NOTHING, /* "", ~ or null */
+	NODE_TEXT,
+	NODE_NUMBER,
+	NODE_BOOL,
+	NODE_LIST,
+	NODE_MAP
+};
+
+struct node {
+	enum node_kind kind;
+	struct mark mark;
+	char *text; /* scalars: as written, without quotes */
+	char *key;  /* members of a map, else NULL */
+	struct mark key_mark;
+	struct node *first, *last, *next; /* members; the next one beside */
+	unsigned count;                   /* of members */
+};
+
+/* Reads the bytes into *out (NULL: a fault was said that left nothing to look at). */
+void tree_read(struct slice bytes, struct faults *faults, struct node **out);
+void tree_free(struct node **tree);
+/* A member of a map by key, of a list by index; NULL: none, or node is NULL or no such thing. */
+const struct node *node_member(const struct node *node, const char *key);
+const struct node *node_at(const struct node *node, unsigned index);
+/* For messages: "\"edge\"", "the number 5", "a list", "nothing". Returns text. */
+#define NODE_WORDS_MAX 96
+const char *node_words(const struct node *node, char text[NODE_WORDS_MAX]);
+
+/* ---- the table of keys ---- */
+
+enum schema_type {
+	SCHEMA_MAP,       /* a section; its keys are rows of their own */
+	SCHEMA_LISTENERS, /* list of maps */
+	SCHEMA_SITES,     /* map of maps, by name */
+	SCHEMA_TARGETS,   /* list of URIs or maps */
+	SCHEMA_NAME,      /* char *: letters, digits, '.', '-', '_' */
+	SCHEMA_DOMAINS,   /* list of names: char **, unsigned */
+	SCHEMA_FILE,      /* char *: a path */
+	SCHEMA_SOCKET,    /* char *: a path that fits a Unix socket address */
+	SCHEMA_COUNT,     /* unsigned */
+	SCHEMA_COUNT64,   /* uint64_t */
+	SCHEMA_WORKERS,   /* unsigned, or auto */
+	SCHEMA_TIME,      /* uint64_t, milliseconds */
+	SCHEMA_SIZE,      /* uint64_t, bytes */
+	SCHEMA_TRUTH,     /* bool */
+	SCHEMA_SIDE,      /* enum config_side */
+	SCHEMA_TRANSPORT, /* enum config_transport */
+	SCHEMA_ALLOWED,   /* bool: the word "allowed" */
+	SCHEMA_BIND,      /* struct address */
+	SCHEMA_BIND_TEXT, /* char *: the same, kept as text */
+	SCHEMA_HOST_PORT, /* char *: name or address, and port */
+	SCHEMA_RANGES,    /* struct address_range *, unsigned */
+	SCHEMA_URI,       /* of a target: uri, address, transport */
+	SCHEMA_LATER,     /* a key of a later version */
+};
+
+/* Whose field it is. */
+enum schema_record { RECORD_CONFIG, RECORD_LISTENER, RECORD_SITE, RECORD_TARGET };
+
+struct schema_key {
+	const char *path; /* "health.interval", "listeners[].bind", "sites.*.targets[].uri" */
+	enum schema_type type;
+	enum schema_record record;
+	size_t offset;        /* of the field in its record */
+	size_t offset_count;  /* lists: of the unsigned beside it */
+	uint64_t min, max;    /* numbers; times in ms */
+	const char *standard; /* the default as one would write it; NULL: none */
+	bool required;
+	bool reloadable;
+	const char *help;
+};
+
+extern const struct schema_key schema_keys[];
+extern const unsigned schema_key_count;
+/* The row of `key` directly under `prefix` ("" for the top, "listeners[]"); NULL: unknown. */
+const struct schema_key *schema_find(const char *prefix, const char *key);
+/* True if the row stands directly under the prefix; *key is its last part. */
+bool schema_is_under(const struct schema_key *row, const char *prefix, const char **key);
+/* The known key nearest to a misspelt one, or NULL if none is near. */
+const char *schema_suggest(const char *prefix, const char *misspelt);
+/* Nearer than a third of its letters: fit to be suggested. */
+bool words_are_near(const char *a, const char *b);
+
+/* What a listener or target holds where the file gave nothing sound; the checks pass over it. */
+#define CONFIG_SIDE_UNKNOWN ((enum config_side)(CONFIG_CORE + 1))
+#define CONFIG_TRANSPORT_UNKNOWN ((enum config_transport)(CONFIG_WSS + 1))
+
+/* ---- values.c: one scalar or list of scalars into its field; faults are said ---- */
+void value_read(struct faults *faults, const struct schema_key *row, const struct node *node,
+                void *record);
+/* The row's default into its field; ours is always sound. */
+void value_default(struct faults *faults, const struct schema_key *row, void *record);
+extern const char *const config_transport_names[];
+bool value_is_name(struct slice text);
+/* "10.0.0.1:5060" or, if names may stand there, "edge.example.net:5060"; *host without brackets. */
+bool value_split_host_port(struct slice text, struct slice *host, uint16_t *port);
+
+/* ---- check.c: rules across keys; the tree tells the places ---- */
+void config_check(const struct config *config, const struct node *tree, struct faults *faults);
+
+#endif

@@ -1,0 +1,441 @@
+/*
+ * From the file to the value: read, build the tree, walk it along the table of keys, then the rules
+ * across keys. All faults of a file are told in one pass. Main or control thread.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "config_internal.h"
+
+struct loader {
+	struct faults *faults;
+	struct config *config;
+	unsigned targets; /* of all sites */
+};
+
+static void walk_map(struct loader *loader, const struct node *node, const char *prefix,
+                     void *record);
+
+static void wrong_kind(struct loader *loader, const struct node *node, const char *what,
+                       const char *expected)
+{
+	char found[NODE_WORDS_MAX];
+
+	fault_at(loader->faults, node->mark, "wrong value for \"%s\", expected %s, found %s", what,
+	         expected, node_words(node, found));
+}
+
+static void unknown_key(struct loader *loader, const struct node *node, const char *prefix)
+{
+	const char *suggestion = schema_suggest(prefix, node->key), *name;
+	struct node key = {.kind = NODE_TEXT, .text = node->key};
+	char found[NODE_WORDS_MAX], known[512] = "";
+
+	for (unsigned i = 0; i < schema_key_count; i++) {
+		size_t length = strlen(known);
+
+		if (schema_keys[i].type != SCHEMA_LATER &&
+		    schema_is_under(&schema_keys[i], prefix, &name))
+			snprintf(known + length, sizeof(known) - length, "%s%s",
+			         length > 0 ? ", " : "", name);
+	}
+	node_words(&key, found);
+	if (suggestion != NULL)
+		fault_at(loader->faults, node->key_mark,
+		         "unknown key, expected one of %s, found %s: did you mean \"%s\"?", known,
+		         found, suggestion);
+	else
+		fault_at(loader->faults, node->key_mark,
+		         "unknown key, expected one of %s, found %s", known, found);
+}
+
+static void apply_defaults(struct loader *loader, enum schema_record kind, void *record)
+{
+	for (unsigned i = 0; i < schema_key_count; i++)
+		if (schema_keys[i].record == kind)
+			value_default(loader->faults, &schema_keys[i], record);
+}
+
+/* ---- lists and maps of records ---- */
+
+static void walk_listeners(struct loader *loader, const struct node *node)
+{
+	struct config *config = loader->config;
+	unsigned i = 0;
+
+	if (node->kind != NODE_LIST || node->count == 0 || node->count > CONFIG_LISTENERS_MAX) {
+		wrong_kind(loader, node, "listeners", "a list of 1 to 64 listeners");
+		return;
+	}
+	config->listeners = memory_zalloc(node->count * sizeof(*config->listeners));
+	if (config->listeners == NULL) {
+		fault_memory(loader->faults);
+		return;
+	}
+	config->listener_count = node->count;
+	for (const struct node *n = node->first; n != NULL; n = n->next, i++) {
+		struct config_listener *listener = &config->listeners[i];
+
+		listener->side = CONFIG_SIDE_UNKNOWN;
+		listener->transport = CONFIG_TRANSPORT_UNKNOWN;
+		apply_defaults(loader, RECORD_LISTENER, listener);
+		if (n->kind == NODE_MAP)
+			walk_map(loader, n, "listeners[]", listener);
+		else
+			wrong_kind(loader, n, "listeners", "a listener {name, side, transport, bind}");
+	}
+}
+
+static void name_target(struct loader *loader, struct config_target *target, unsigned index)
+{
+	char name[32];
+
+	if (target->name != NULL)
+		return;
+	snprintf(name, sizeof(name), "sprout-%u", index + 1);
+	target->name = memory_strdup(name);
+	if (target->name == NULL)
+		fault_memory(loader->faults);
+}
+
+static void walk_targets(struct loader *loader, const struct node *node, struct config_site *site)
+{
+	unsigned i = 0;
+
+	if (node->kind != NODE_LIST || node->count == 0 ||
+	    loader->targets + node->count > CONFIG_TARGETS_MAX) {
+		wrong_kind(loader, node, "targets",
+		           "a list of SIP URIs or {name, uri, weight}, at least one, at most 1024 "
+		           "over all sites");
+		return;
+	}
+	site->targets = memory_zalloc(node->count * sizeof(*site->targets));
+	if (site->targets == NULL) {
+		fault_memory(loader->faults);
+		return;
+	}
+	site->target_count = node->count;
+	loader->targets += node->count;
+	for (const struct node *n = node->first; n != NULL; n = n->next, i++) {
+		struct config_target *target = &site->targets[i];
+
+		target->transport = CONFIG_TRANSPORT_UNKNOWN;
+		apply_defaults(loader, RECORD_TARGET, target);
+		if (n->kind == NODE_MAP)
+			walk_map(loader, n, "sites.*.targets[]", target);
+		else
+			value_read(loader->faults, schema_find("sites.*.targets[]", "uri"), n,
+			           target);
+		name_target(loader, target, i);
+	}
+}
+
+static void walk_site(struct loader *loader, const struct node *node, struct config_site *site)
+{
+	struct node key = {.kind = NODE_TEXT, .text = node->key};
+	char found[NODE_WORDS_MAX];
+
+	site->name = memory_strdup(node->key);
+	if (site->name == NULL)
+		fault_memory(loader->faults);
+	if (!value_is_name(slice_from_string(node->key)))
+		fault_at(loader->faults, node->key_mark,
+		         "wrong name of a site, expected up to 64 letters, digits, '.', '-' and '_', "
+		         "found %s",
+		         node_words(&key, found));
+	apply_defaults(loader, RECORD_SITE, site);
+	if (node->kind == NODE_MAP)
+		walk_map(loader, node, "sites.*", site);
+	else
+		wrong_kind(loader, node, node->key, "a site {targets}");
+}
+
+static void walk_sites(struct loader *loader, const struct node *node)
+{
+	struct config *config = loader->config;
+	unsigned i = 0;
+
+	if (node->kind != NODE_MAP || node->count == 0 || node->count > CONFIG_SITES_MAX) {
+		wrong_kind(loader, node, "sites", "a map of 1 to 32 sites by name");
+		return;
+	}
+	config->sites = memory_zalloc(node->count * sizeof(*config->sites));
+	if (config->sites == NULL) {
+		fault_memory(loader->faults);
+		return;
+	}
+	config->site_count = node->count;
+	for (const struct node *n = node->first; n != NULL; n = n->next, i++)
+		walk_site(loader, n, &config->sites[i]);
+}
+
+/* ---- maps of known keys ---- */
+
+static void walk_value(struct loader *loader, const struct schema_key *row, const struct node *node,
+                       void *record)
+{
+	switch (row->type) {
+	case SCHEMA_MAP:
+		if (node->kind == NODE_MAP)
+			walk_map(loader, node, row->path, record);
+		else
+			wrong_kind(loader, node, row->path, "a map of keys");
+		break;
+	case SCHEMA_LISTENERS:
+		walk_listeners(loader, node);
+		break;
+	case SCHEMA_SITES:
+		walk_sites(loader, node);
+		break;
+	case SCHEMA_TARGETS:
+		walk_targets(loader, node, record);
+		break;
+	default:
+		value_read(loader->faults, row, node, record);
+	}
+}
+
+static void walk_map(struct loader *loader, const struct node *node, const char *prefix,
+                     void *record)
+{
+	const char *name;
+
+	for (const struct node *n = node->first; n != NULL; n = n->next) {
+		const struct schema_key *row = schema_find(prefix, n->key);
+
+		if (row == NULL)
+			unknown_key(loader, n, prefix);
+		else if (node_member(node, n->key) == n) /* else a duplicate, told by tree.c */
+			walk_value(loader, row, n, record);
+	}
+	for (unsigned i = 0; i < schema_key_count; i++)
+		if (schema_keys[i].required && schema_is_under(&schema_keys[i], prefix, &name) &&
+		    node_member(node, name) == NULL)
+			fault_at(loader->faults, node->mark,
+			         "missing key \"%s\", expected it %s%s, found nothing", name,
+			         prefix[0] != '\0' ? "in " : "at the top", prefix);
+}
+
+/* ---- what the file left open ---- */
+
+static void advertise_bind(struct loader *loader, struct config_listener *listener)
+{
+	char text[ADDRESS_TEXT_MAX];
+
+	listener->advertise = memory_strdup(address_format(&listener->bind, text));
+	if (listener->advertise == NULL)
+		fault_memory(loader->faults);
+}
+
+/* "[2001:db8::1]:5062" from another's "[2001:db8::1]:5060". */
+static void advertise_like(struct loader *loader, struct config_listener *listener,
+                           const char *other)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "%.*s:%u", (int)(strrchr(other, ':') - other), other,
+	         address_port(&listener->bind));
+	listener->advertise = memory_strdup(text);
+	if (listener->advertise == NULL)
+		fault_memory(loader->faults);
+}
+
+static const char *access_advertise(const struct config *config)
+{
+	for (unsigned i = 0; i < config->listener_count; i++)
+		if (config->listeners[i].side == CONFIG_ACCESS &&
+		    config->listeners[i].advertise != NULL)
+			return config->listeners[i].advertise;
+	return NULL;
+}
+
+/* A wildcard that is still without a name afterwards is a fault, told by check.c. */
+static void complete_listeners(struct loader *loader)
+{
+	struct config *config = loader->config;
+	const char *other = access_advertise(config);
+	bool path_said = false;
+
+	for (unsigned i = 0; i < config->listener_count; i++) {
+		struct config_listener *listener = &config->listeners[i];
+
+		path_said = path_said || listener->path;
+		if (listener->advertise != NULL || listener->bind.family == AF_UNSPEC)
+			continue;
+		if (!address_is_wildcard(&listener->bind))
+			advertise_bind(loader, listener);
+		else if (listener->side == CONFIG_ACCESS && other != NULL)
+			advertise_like(loader, listener, other);
+	}
+	for (unsigned i = 0; i < config->listener_count && !path_said; i++) {
+		config->listeners[i].path = config->listeners[i].side == CONFIG_CORE;
+		path_said = config->listeners[i].path;
+	}
+}
+
+/* After the checks, which find places by the order of the file. */
+static void local_site_first(struct config *config)
+{
+	struct config_site local;
+	unsigned i = 0;
+
+	while (i < config->site_count && strcmp(config->sites[i].name, config->node_site) != 0)
+		i++;
+	ASSERT(i < config->site_count); /* check.c has seen to it */
+	local = config->sites[i];
+	local.local = true;
+	memmove(&config->sites[1], &config->sites[0], i * sizeof(local));
+	config->sites[0] = local;
+}
+
+/* FNV-1a: the same on every node and in every life, so that /status of two can be compared. */
+static void hash_text(struct slice bytes, char text[17])
+{
+	uint64_t hash = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < bytes.length; i++)
+		hash = (hash ^ (unsigned char)bytes.data[i]) * 0x100000001b3u;
+	snprintf(text, 17, "%016" PRIx64, hash);
+}
+
+static void load_tree(struct loader *loader, const struct node *tree)
+{
+	apply_defaults(loader, RECORD_CONFIG, loader->config);
+	if (tree->kind != NODE_MAP) {
+		wrong_kind(loader, tree, "the file", "a map of keys");
+		return;
+	}
+	walk_map(loader, tree, "", loader->config);
+	if (loader->faults->err != 0)
+		return;
+	complete_listeners(loader);
+	config_check(loader->config, tree, loader->faults);
+}
+
+static int load_slice(struct slice bytes, struct faults *faults, struct config **out)
+{
+	struct loader loader = {.faults = faults};
+	struct node *tree;
+	struct mark start = {1, 1};
+
+	if (bytes.length > CONFIG_FILE_MAX) {
+		fault_at(faults, start, "too large, expected at most 1 MiB, found more");
+		return -EINVAL;
+	}
+	loader.config = memory_zalloc(sizeof(*loader.config));
+	if (loader.config == NULL)
+		return -ENOMEM;
+	tree_read(bytes, faults, &tree);
+	if (tree != NULL)
+		load_tree(&loader, tree);
+	tree_free(&tree);
+	if (faults->err == 0 && faults->count > 0)
+		faults->err = -EINVAL;
+	if (faults->err != 0) {
+		config_free(&loader.config);
+		return faults->err;
+	}
+	local_site_first(loader.config);
+	hash_text(bytes, loader.config->hash);
+	*out = loader.config;
+	return 0;
+}
+
+int config_load_bytes(const char *bytes, size_t length, const char *name, FILE *faults,
+                      struct config **out)
+{
+	struct faults list = {.out = faults, .file = name};
+	int err = load_slice(slice_of(bytes, length), &list, out);
+
+	if (err == -ENOMEM && faults != NULL)
+		fprintf(faults, "%s:1:1: out of memory\n", name);
+	return err;
+}
+
+/* At most one byte more than may be, so that the limit is seen. */
+static int read_file(const char *path, char **bytes, size_t *length)
+{
+	size_t size = CONFIG_FILE_MAX + 1;
+	ssize_t n;
+	int fd, err = 0;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*length = 0;
+	*bytes = memory_alloc(size);
+	if (*bytes == NULL)
+		err = -ENOMEM;
+	while (err == 0 && *length < size) {
+		n = read(fd, *bytes + *length, size - *length);
+		if (n == 0)
+			break;
+		if (n > 0)
+			*length += (size_t)n;
+		else if (errno != EINTR)
+			err = -errno;
+	}
+	close(fd);
+	if (err != 0) {
+		memory_free(*bytes);
+		*bytes = NULL;
+	}
+	return err;
+}
+
+int config_load(const char *path, FILE *faults, struct config **out)
+{
+	char *bytes = NULL;
+	size_t length = 0;
+	int err;
+
+	err = read_file(path, &bytes, &length);
+	if (err != 0) {
+		if (faults != NULL)
+			fprintf(faults, "%s:1:1: cannot be read, expected a file, found: %s\n", path,
+			        error_text(err));
+		return err;
+	}
+	err = config_load_bytes(bytes, length, path, faults, out);
+	memory_free(bytes);
+	return err;
+}
+
+void config_free(struct config **config)
+{
+	struct config *c = *config;
+
+	*config = NULL;
+	if (c == NULL)
+		return;
+	for (unsigned i = 0; i < c->listener_count; i++) {
+		memory_free(c->listeners[i].name);
+		memory_free(c->listeners[i].advertise);
+		memory_free(c->listeners[i].allow);
+	}
+	for (unsigned i = 0; i < c->site_count; i++) {
+		for (unsigned j = 0; j < c->sites[i].target_count; j++) {
+			memory_free(c->sites[i].targets[j].name);
+			memory_free(c->sites[i].targets[j].uri);
+		}
+		memory_free(c->sites[i].targets);
+		memory_free(c->sites[i].name);
+		memory_free(c->sites[i].advertise);
+	}
+	for (unsigned i = 0; i < c->home_domain_count; i++)
+		memory_free(c->home_domains[i]);
+	memory_free(c->listeners);
+	memory_free(c->sites);
+	memory_free(c->home_domains);
+	memory_free(c->node_name);
+	memory_free(c->node_site);
+	memory_free(c->state_dir);
+	memory_free(c->admin_http);
+	memory_free(c->admin_socket);
+	memory_free(c);
+}

@@ -1,0 +1,216 @@
+/*
+ * The table of keys: what the file may hold. Reading, checking and docs/CONFIG.md are made from it.
+ */
+#include <stddef.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "config_internal.h"
+
+#define C(member) RECORD_CONFIG, offsetof(struct config, member)
+#define L(member) RECORD_LISTENER, offsetof(struct config_listener, member)
+#define S(member) RECORD_SITE, offsetof(struct config_site, member)
+#define T(member) RECORD_TARGET, offsetof(struct config_target, member)
+#define SECTION(name, is_required, words)                                                          \
+	{name, SCHEMA_MAP, RECORD_CONFIG, 0, 0, 0, 0, NULL, is_required, false, words}
+#define REQUIRED true
+#define OPTIONAL false
+#define RELOAD true
+#define RESTART false
+#define MS 1
+#define SECONDS 1000u
+#define MINUTES 60000u
+#define HOURS 3600000u
+
+/* path, type, field, (count beside it), min, max, default, required, reloadable, help */
+const struct schema_key schema_keys[] = {
+	SECTION("node", REQUIRED, "This node."),
+	{"node.name", SCHEMA_NAME, C(node_name), 0, 0, 0, NULL, REQUIRED, RESTART,
+	 "Name of this node: in flow tokens, metrics and log lines. Unique over all nodes."},
+	{"node.site", SCHEMA_NAME, C(node_site), 0, 0, 0, NULL, REQUIRED, RESTART,
+	 "The site this node stands in; one of `sites`."},
+	{"node.home_domains", SCHEMA_DOMAINS, C(home_domains),
+	 offsetof(struct config, home_domain_count), 0, 0, NULL, REQUIRED, RELOAD,
+	 "Domains of the home network; the first one names it toward the registrar."},
+	{"node.state_dir", SCHEMA_FILE, C(state_dir), 0, 0, 0, "/var/lib/bono", OPTIONAL, RESTART,
+	 "Directory of what must survive a restart: the key of the flow tokens."},
+	{"workers", SCHEMA_WORKERS, C(workers), 0, 1, CONFIG_WORKERS_MAX, "auto", OPTIONAL, RESTART,
+	 "Worker threads; `auto`: as many as processors this process may use."},
+
+	{"listeners", SCHEMA_LISTENERS, C(listeners), offsetof(struct config, listener_count), 0,
+	 CONFIG_LISTENERS_MAX, NULL, REQUIRED, RESTART,
+	 "Where this node listens: at least one listener of each side."},
+	{"listeners[].name", SCHEMA_NAME, L(name), 0, 0, 0, NULL, REQUIRED, RESTART,
+	 "Name of the listener in log lines. Unique."},
+	{"listeners[].side", SCHEMA_SIDE, L(side), 0, 0, 0, NULL, REQUIRED, RESTART,
+	 "`access`: the outside, nothing it says is believed. `core`: peers that are believed."},
+	{"listeners[].transport", SCHEMA_TRANSPORT, L(transport), 0, 0, 0, NULL, REQUIRED, RESTART,
+	 "`udp` or `tcp`."},
+	{"listeners[].bind", SCHEMA_BIND, L(bind), 0, 0, 0, NULL, REQUIRED, RESTART,
+	 "Address and port to listen on."},
+	{"listeners[].advertise", SCHEMA_HOST_PORT, L(advertise), 0, 0, 0, NULL, OPTIONAL, RESTART,
+	 "What others are told in Via, Path and Record-Route. Without it the bind; a wildcard on the"
+	 " access side takes the host that another access listener advertises."},
+	{"listeners[].allow", SCHEMA_RANGES, L(allow), offsetof(struct config_listener, allow_count),
+	 0, 0, NULL, OPTIONAL, RELOAD,
+	 "Core side only, and needed there: who may send here. All others are dropped and counted."},
+	{"listeners[].path", SCHEMA_TRUTH, L(path), 0, 0, 0, "false", OPTIONAL, RESTART,
+	 "The core listener that Path names; one may say so, else it is the first core listener."},
+	{"listeners[].tls", SCHEMA_LATER, RECORD_LISTENER, 0, 0, 0, 0, NULL, OPTIONAL, RELOAD, ""},
+	{"tls", SCHEMA_LATER, RECORD_CONFIG, 0, 0, 0, 0, NULL, OPTIONAL, RELOAD, ""},
+
+	{"sites", SCHEMA_SITES, C(sites), offsetof(struct config, site_count), 0, CONFIG_SITES_MAX,
+	 NULL, REQUIRED, RELOAD,
+	 "The sites by name, in order of preference after the node's own."},
+	{"sites.*.targets", SCHEMA_TARGETS, S(targets), offsetof(struct config_site, target_count), 0,
+	 CONFIG_TARGETS_MAX, NULL, REQUIRED, RELOAD,
+	 "The Sprouts of the site: each a SIP URI, or `{name, uri, weight}`."},
+	{"sites.*.targets[].name", SCHEMA_NAME, T(name), 0, 0, 0, NULL, OPTIONAL, RELOAD,
+	 "Name of the target, unique in its site; without one `sprout-1`, `sprout-2` ... by place."},
+	{"sites.*.targets[].uri", SCHEMA_URI, T(uri), 0, 0, 0, NULL, REQUIRED, RELOAD,
+	 "SIP URI with an IP address: `sip:10.0.0.21:5054;transport=tcp`. Port 5060 and UDP unless"
+	 " said. A core listener of that transport is needed."},
+	{"sites.*.targets[].weight", SCHEMA_COUNT, T(weight), 0, 1, 1000, "1", OPTIONAL, RELOAD,
+	 "Its part of the site's work, against the weights of the others."},
+	{"sites.*.advertise", SCHEMA_HOST_PORT, S(advertise), 0, 0, 0, NULL, OPTIONAL, RELOAD,
+	 "What Via says toward this site only, instead of the listener's."},
+	{"sites.*.capacity", SCHEMA_COUNT, S(capacity), 0, 1, 1000000, NULL, OPTIONAL, RELOAD,
+	 "Requests per second that the site may be given; without it there is no limit."},
+	{"sites.*.plaintext", SCHEMA_ALLOWED, S(plaintext_allowed), 0, 0, 0, NULL, OPTIONAL, RELOAD,
+	 "`allowed`: this remote site is reached without TLS. Say so only if the sites are joined by"
+	 " something like IPsec."},
+	{"sites.*.discover", SCHEMA_LATER, RECORD_SITE, 0, 0, 0, 0, NULL, OPTIONAL, RELOAD, ""},
+	{"sites.*.tls", SCHEMA_LATER, RECORD_SITE, 0, 0, 0, 0, NULL, OPTIONAL, RELOAD, ""},
+
+	SECTION("health", OPTIONAL, "How targets are watched."),
+	{"health.interval", SCHEMA_TIME, C(health_interval_ms), 0, 100 * MS, 1 * HOURS, "2s", OPTIONAL,
+	 RELOAD, "From one probe of a target to the next."},
+	{"health.timeout", SCHEMA_TIME, C(health_timeout_ms), 0, 10 * MS, 1 * MINUTES, "800ms",
+	 OPTIONAL, RELOAD, "A probe without an answer after this is lost. Not longer than the interval."},
+	{"health.fall", SCHEMA_COUNT, C(health_fall), 0, 1, 64, "2", OPTIONAL, RELOAD,
+	 "Probes lost in a row until a target is DOWN."},
+	{"health.rise", SCHEMA_COUNT, C(health_rise), 0, 1, 64, "3", OPTIONAL, RELOAD,
+	 "Probes answered in a row until a target is UP again."},
+
+	SECTION("failover", OPTIONAL, "What one request may wait for."),
+	{"failover.first_answer", SCHEMA_TIME, C(failover_first_answer_ms), 0, 10 * MS, 1 * MINUTES,
+	 "500ms", OPTIONAL, RELOAD,
+	 "A target that has answered nothing after this is left for the next one."},
+	{"failover.deadline", SCHEMA_TIME, C(failover_deadline_ms), 0, 100 * MS, 5 * MINUTES, "8s",
+	 OPTIONAL, RELOAD,
+	 "All attempts of a request together, until the first answer (INVITE) or the final one (others)."},
+
+	SECTION("failback", OPTIONAL, "How work returns to a site that has recovered."),
+	{"failback.hold_down", SCHEMA_TIME, C(failback_hold_down_ms), 0, 0, 24 * HOURS, "30s",
+	 OPTIONAL, RELOAD, "A recovered site must stay well this long before it serves again."},
+	{"failback.ramp", SCHEMA_TIME, C(failback_ramp_ms), 0, 0, 24 * HOURS, "60s", OPTIONAL, RELOAD,
+	 "From its first work to all of it."},
+
+	{"peers", SCHEMA_LATER, RECORD_CONFIG, 0, 0, 0, 0, NULL, OPTIONAL, RELOAD, ""},
+
+	SECTION("limits", OPTIONAL, "Beyond these, work is refused and counted. Of the whole process."),
+	{"limits.message_bytes", SCHEMA_SIZE, C(limit_message_bytes), 0, 1500, 1024 * 1024, "65535",
+	 OPTIONAL, RESTART, "The longest SIP message."},
+	{"limits.connections", SCHEMA_COUNT64, C(limit_connections), 0, 1, 10000000, "100000", OPTIONAL,
+	 RESTART, "Connections, both sides."},
+	{"limits.flows", SCHEMA_COUNT64, C(limit_flows), 0, 1, 10000000, "200000", OPTIONAL, RESTART,
+	 "Flows, registered or not."},
+	{"limits.transactions", SCHEMA_COUNT64, C(limit_transactions), 0, 100, 10000000, "200000",
+	 OPTIONAL, RESTART,
+	 "Transactions; from three quarters on completed ones end early, oldest first."},
+
+	SECTION("admin", OPTIONAL, "The admin port."),
+	{"admin.http", SCHEMA_BIND_TEXT, C(admin_http), 0, 0, 0, NULL, OPTIONAL, RESTART,
+	 "Address and port of the read-only HTTP server; without it there is none."},
+	{"admin.socket", SCHEMA_SOCKET, C(admin_socket), 0, 0, 0, NULL, OPTIONAL, RESTART,
+	 "Unix socket that `bonoctl` speaks to; without it there is none."},
+};
+
+const unsigned schema_key_count = ARRAY_LENGTH(schema_keys);
+
+bool schema_is_under(const struct schema_key *row, const char *prefix, const char **key)
+{
+	size_t length = strlen(prefix);
+
+	if (length > 0) {
+		if (strncmp(row->path, prefix, length) != 0 || row->path[length] != '.')
+			return false;
+		length++;
+	}
+	*key = row->path + length;
+	return strchr(*key, '.') == NULL && strchr(*key, '[') == NULL;
+}
+
+const struct schema_key *schema_find(const char *prefix, const char *key)
+{
+	const char *name;
+
+	for (unsigned i = 0; i < schema_key_count; i++)
+		if (schema_is_under(&schema_keys[i], prefix, &name) && strcmp(name, key) == 0)
+			return &schema_keys[i];
+	return NULL;
+}
+
+/* ---- "did you mean" ---- */
+
+#define WORD_MAX 64
+
+/* Letters to insert, delete, change or swap with their neighbour; one row of the matrix before the last. */
+static unsigned distance(const char *a, const char *b)
+{
+	unsigned rows[3][WORD_MAX + 1];
+	unsigned *before = rows[0], *last = rows[1], *now = rows[2], *free_row;
+	size_t n = strlen(a), m = strlen(b);
+
+	for (size_t j = 0; j <= m; j++)
+		last[j] = (unsigned)j;
+	for (size_t i = 1; i <= n; i++) {
+		now[0] = (unsigned)i;
+		for (size_t j = 1; j <= m; j++) {
+			unsigned best = last[j - 1] + (a[i - 1] != b[j - 1]);
+
+			if (last[j] + 1 < best)
+				best = last[j] + 1;
+			if (now[j - 1] + 1 < best)
+				best = now[j - 1] + 1;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    before[j - 2] + 1 < best)
+				best = before[j - 2] + 1;
+			now[j] = best;
+		}
+		free_row = before;
+		before = last;
+		last = now;
+		now = free_row;
+	}
+	return last[m];
+}
+
+static unsigned allowed_distance(const char *word)
+{
+	return (unsigned)(strlen(word) + 2) / 3;
+}
+
+bool words_are_near(const char *a, const char *b)
+{
+	return strlen(a) <= WORD_MAX && strlen(b) <= WORD_MAX &&
+	       distance(a, b) <= allowed_distance(b);
+}
+
+const char *schema_suggest(const char *prefix, const char *misspelt)
+{
+	const char *name, *best = NULL;
+	unsigned best_distance = WORD_MAX;
+
+	for (unsigned i = 0; i < schema_key_count; i++) {
+		if (schema_keys[i].type == SCHEMA_LATER ||
+		    !schema_is_under(&schema_keys[i], prefix, &name) ||
+		    !words_are_near(misspelt, name))
+			continue;
+		if (distance(misspelt, name) < best_distance) {
+			best_distance = distance(misspelt, name);
+			best = name;
+		}
+	}
+	return best;
+}
