@@ -33,10 +33,10 @@ static void flush(void *arg)
 
 static void on_flush_soon(struct timer *timer, void *arg)
 {
-	flush(arg);
+	/* the end of this turn flushes */
 }
 
-/* The turn's end flushes; but a hook of another module may send when ours has been. */
+/* A hook of another module may send when ours has been: then there must be another turn at once. */
 void transport_flush_soon(struct transport *transport)
 {
 	if (!timer_is_running(&transport->flush_soon))
@@ -102,7 +102,8 @@ static bool is_dual(const struct transport_settings *settings, const struct list
 
 		if (other->bind.family == AF_INET &&
 		    transport_is_stream(other->transport) == transport_is_stream(listener->transport) &&
-		    address_port(&other->bind) == address_port(&listener->bind))
+		    address_port(&other->bind) == address_port(&listener->bind) &&
+		    address_port(&other->bind) != 0)
 			return false;
 	}
 	return true;

@@ -3,7 +3,7 @@
  * with the address that it is about. Worker thread only.
  */
 #define _GNU_SOURCE
-#include <time.h>
+#include <time.h> /* linux/errqueue.h needs it before */
 
 #include <linux/errqueue.h>
 #include <string.h>
