@@ -10,6 +10,7 @@ from .bono import Bono, program
 from .kamailio import KamailioEdge, KamailioSprout
 from .lab import Lab
 from .process import Process
+from .scene import Scene, token_of
 from .scripted import ScriptedSprout
 from .sip import Client, Message, TcpClient, UdpClient, request, response
 from .sipp import Sipp
@@ -18,6 +19,6 @@ from .wait import until
 
 __all__ = [
     "Baresip", "Block", "Bono", "Client", "KamailioEdge", "KamailioSprout", "Lab", "Message",
-    "Process", "ScriptedSprout", "Sipp", "SproutSim", "TcpClient", "UdpClient", "program",
-    "request", "response", "until",
+    "Process", "Scene", "ScriptedSprout", "Sipp", "SproutSim", "TcpClient", "UdpClient", "program",
+    "request", "response", "token_of", "until",
 ]

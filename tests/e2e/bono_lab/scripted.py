@@ -172,5 +172,5 @@ class CoreWay:
     def send(self, data):
         self.end.send(data)
 
-    def close(self):
+    def stop(self):
         self.end.close()
