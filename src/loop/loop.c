@@ -237,7 +237,7 @@ void loop_turn(struct loop *loop)
 {
 	ASSERT(loop_is_self(loop));
 	loop->now_is_old = true;
-	event_base_loop(loop->base, EVLOOP_NONBLOCK);
+	event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NONBLOCK); /* without ONCE: until idle */
 	end_turn(loop);
 }
 
