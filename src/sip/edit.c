@@ -98,6 +98,17 @@ static int write_line(struct message *message, struct slice name, struct slice v
 	return write_pieces(message, pieces, ARRAY_LENGTH(pieces), out);
 }
 
+static struct slice write_uint(char text[24], uint64_t number)
+{
+	char *at = text + 24;
+
+	do {
+		*--at = (char)('0' + number % 10);
+		number /= 10;
+	} while (number != 0);
+	return slice_of(at, (size_t)(text + 24 - at));
+}
+
 /* ---- adding ---- */
 
 int message_prepend(struct message *message, const char *name, struct slice value)
@@ -148,15 +159,22 @@ int message_prepend_lines(struct message *message, struct slice lines)
 
 /* ---- removing ---- */
 
-int message_remove_each(struct message *message, const char *const *names, unsigned count)
+/* More names than any table of headers to strip has; those beyond take another walk. */
+#define NAMES_A_WALK 48
+
+static void remove_each(struct message *message, const struct slice *names, unsigned count,
+                        uint64_t lengths)
 {
 	struct line *line = message_lines(message), *kept = line, *end = line + message->count;
 
 	for (; line < end; line++) {
-		unsigned i = 0;
+		unsigned i = count;
 
-		while (i < count && !line_is_named(line, slice_from_string(names[i])))
-			i++;
+		/* Most lines have a name as long as none of the table. */
+		if ((lengths >> (line->name.length & 63) & 1) != 0) {
+			for (i = 0; i < count && !line_is_named(line, names[i]);)
+				i++;
+		}
 		if (i < count)
 			continue;
 		if (kept != line)
@@ -164,6 +182,24 @@ int message_remove_each(struct message *message, const char *const *names, unsig
 		kept++;
 	}
 	message->count = (unsigned)(kept - message_lines(message));
+}
+
+int message_remove_each(struct message *message, const char *const *names, unsigned count)
+{
+	struct slice wanted[NAMES_A_WALK];
+
+	while (count > 0) {
+		unsigned now = count < NAMES_A_WALK ? count : NAMES_A_WALK;
+		uint64_t lengths = 0;
+
+		for (unsigned i = 0; i < now; i++) {
+			wanted[i] = slice_from_string(names[i]);
+			lengths |= UINT64_C(1) << (wanted[i].length & 63);
+		}
+		remove_each(message, wanted, now, lengths);
+		names += now;
+		count -= now;
+	}
 	return 0;
 }
 
@@ -245,11 +281,10 @@ int message_set_request_uri(struct message *message, struct slice uri)
 int message_set_max_forwards(struct message *message, unsigned hops)
 {
 	struct line *line = message_line(message, LINE_MAX_FORWARDS, NULL);
-	char digits[16];
-	struct slice value;
+	char digits[24];
+	struct slice value = write_uint(digits, hops);
 	int err;
 
-	value = slice_of(digits, (size_t)snprintf(digits, sizeof(digits), "%u", hops));
 	if (line != NULL)
 		err = line_rewrite(message, line, value);
 	else
@@ -259,21 +294,16 @@ int message_set_max_forwards(struct message *message, unsigned hops)
 	return err;
 }
 
-/* The Via value without received and rport, with ours instead. */
-static int write_marked_via(struct message *message, struct slice value, const char *marks,
-                            struct slice *out)
+/* The parameters of a Via value but received and rport, each with its ';'. */
+static int write_other_params(struct message *message, struct slice params, struct slice *out)
 {
-	struct slice rest = slice_skip(value, value_skip(value, 0, ';'));
-	struct slice head = slice_trim(slice_of(value.data, value.length - rest.length));
-	/* ';' and the name at least: no value has more parameters than half its bytes. */
-	char *at = message_room(message, value.length + 2 + strlen(marks)), *begin = at;
+	/* A ';' stood before each of them already, so they cannot get longer. */
+	char *at = message_room(message, params.length + 1), *begin = at;
 	struct param param;
 
 	if (at == NULL)
 		return -ENOMEM;
-	memcpy(at, head.data, head.length);
-	at += head.length;
-	while (params_next(&rest, &param)) {
+	while (params_next(&params, &param)) {
 		if (slice_equal_nocase(param.name, SLICE_LITERAL("received")) ||
 		    slice_equal_nocase(param.name, SLICE_LITERAL("rport")))
 			continue;
@@ -281,21 +311,47 @@ static int write_marked_via(struct message *message, struct slice value, const c
 		memcpy(at, param.text.data, param.text.length);
 		at += param.text.length;
 	}
-	memcpy(at, marks, strlen(marks));
-	at += strlen(marks);
 	*out = slice_of(begin, (size_t)(at - begin));
 	return 0;
+}
+
+/* The first value of the line anew, with what we know of its sender; `rest` are the other values. */
+static int mark_via(struct message *message, struct line *line, struct slice value, struct slice rest,
+                    struct slice received, struct slice rport)
+{
+	size_t cut = value_skip(value, 0, ';');
+	struct slice params, text;
+	int err;
+
+	err = write_other_params(message, slice_skip(value, cut), &params);
+	if (err != 0)
+		return err;
+	const struct slice pieces[] = {
+		SLICE_LITERAL("Via: "),
+		slice_trim(slice_of(value.data, cut)),
+		params,
+		received.length > 0 ? SLICE_LITERAL(";received=") : SLICE_NONE,
+		received,
+		rport.length > 0 ? SLICE_LITERAL(";rport=") : SLICE_NONE,
+		rport,
+		rest.length > 0 ? SLICE_LITERAL(", ") : SLICE_NONE,
+		rest,
+		SLICE_LITERAL("\r\n"),
+	};
+	err = write_pieces(message, pieces, ARRAY_LENGTH(pieces), &text);
+	if (err == 0)
+		line_read(text, line);
+	return err;
 }
 
 int message_mark_received(struct message *message, const struct address *source)
 {
 	struct line *line = message_line(message, LINE_VIA, NULL);
-	char host[ADDRESS_TEXT_MAX], marks[ADDRESS_TEXT_MAX + 40];
-	struct slice rest, value, marked, text = SLICE_NONE;
+	struct slice rest, value, received = SLICE_NONE, rport = SLICE_NONE;
+	char host[ADDRESS_TEXT_MAX], digits[24];
 	struct address sent_by;
 	struct via via;
 	bool differs;
-	int err;
 
 	if (line == NULL)
 		return 0;
@@ -307,28 +363,15 @@ int message_mark_received(struct message *message, const struct address *source)
 	/* Nothing to say, and nothing said by the sender that would be believed as ours. */
 	if (!differs && !via.has_rport && via.received.length == 0)
 		return 0;
-	marks[0] = '\0';
-	address_format_host(source, host);
-	/* RFC 5118 4.5: received goes without brackets. RFC 3581 4: with rport, always received. */
-	text = slice_from_string(host);
-	if (text.length > 2 && text.data[0] == '[')
-		text = slice_of(text.data + 1, text.length - 2);
-	if (via.has_rport)
-		snprintf(marks, sizeof(marks), ";received=%.*s;rport=%u", SLICE_ARGS(text),
-		         address_port(source));
-	else if (differs)
-		snprintf(marks, sizeof(marks), ";received=%.*s", SLICE_ARGS(text));
-	err = write_marked_via(message, value, marks, &marked);
-	if (err != 0)
-		return err;
-	if (slice_trim(rest).length > 0) {
-		const struct slice pieces[] = {marked, SLICE_LITERAL(", "), slice_trim(rest)};
-
-		err = write_pieces(message, pieces, ARRAY_LENGTH(pieces), &marked);
-		if (err != 0)
-			return err;
+	if (differs || via.has_rport) { /* RFC 3581 4: with rport, always received */
+		received = slice_from_string(address_format_host(source, host));
+		/* RFC 5118 4.5: received goes without brackets. */
+		if (received.length > 2 && received.data[0] == '[')
+			received = slice_of(received.data + 1, received.length - 2);
 	}
-	return line_rewrite(message, line, marked);
+	if (via.has_rport)
+		rport = write_uint(digits, address_port(source));
+	return mark_via(message, line, value, slice_trim(rest), received, rport);
 }
 
 /* ---- Authorization ---- */

@@ -1,8 +1,6 @@
 /*
  * Header lines and their names. Pure, any thread. RFC 3261 7.3, 7.3.3 and 25.1.
  */
-#include <ctype.h>
-
 #include "sip_internal.h"
 
 #define NAME(text) {text, sizeof(text) - 1}
@@ -51,17 +49,18 @@ static const struct known_name {
 
 #define KNOWN_BY_KIND 20 /* the first so many; those behind are there for their compact forms */
 
-static bool is_token_byte(unsigned char c)
-{
-	static const char marks[] = "-.!%*_+`'~";
-
-	return c < 128 && (isalnum(c) || (c != 0 && strchr(marks, c) != NULL));
-}
+/* RFC 3261 25.1: token = 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~") */
+static const bool token_bytes[256] = {
+	['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['-'] = true,
+	['.'] = true,         ['!'] = true,         ['%'] = true,         ['*'] = true,
+	['_'] = true,         ['+'] = true,         ['`'] = true,         ['\''] = true,
+	['~'] = true,
+};
 
 bool slice_is_token(struct slice s)
 {
 	for (size_t i = 0; i < s.length; i++) {
-		if (!is_token_byte((unsigned char)s.data[i]))
+		if (!token_bytes[(unsigned char)s.data[i]])
 			return false;
 	}
 	return s.length > 0;
@@ -70,7 +69,7 @@ bool slice_is_token(struct slice s)
 static void classify(struct line *line)
 {
 	struct slice name = line->name;
-	int letter = tolower((unsigned char)name.data[0]);
+	int letter = name.data[0] | 0x20;
 
 	line->kind = LINE_OTHER;
 	if (name.length == 1) {
@@ -85,8 +84,9 @@ static void classify(struct line *line)
 	}
 	for (size_t i = 0; i < KNOWN_BY_KIND; i++) {
 		if (known_names[i].name.length == name.length &&
-		    tolower((unsigned char)known_names[i].name.data[0]) == letter &&
-		    slice_equal_nocase(known_names[i].name, name)) {
+		    (known_names[i].name.data[0] | 0x20) == letter &&
+		    (slice_equal(known_names[i].name, name) ||
+		     slice_equal_nocase(known_names[i].name, name))) {
 			line->kind = known_names[i].kind;
 			return;
 		}
@@ -108,7 +108,7 @@ bool line_read(struct slice text, struct line *out)
 	size_t n = 0, colon;
 
 	*out = (struct line){.text = text, .kind = LINE_OTHER};
-	while (n < text.length && is_token_byte((unsigned char)text.data[n]))
+	while (n < text.length && token_bytes[(unsigned char)text.data[n]])
 		n++;
 	for (colon = n; colon < text.length && slice_is_blank(text.data[colon]);)
 		colon++;

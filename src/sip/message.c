@@ -107,7 +107,7 @@ static int message_create(struct slice bytes, unsigned lines, struct message **o
 	size_t table = capacity * sizeof(struct line);
 	struct message *message;
 
-	message = memory_alloc(sizeof(*message) + table + bytes.length + 1 + ROOM_BYTES);
+	message = memory_alloc(sizeof(*message) + table + bytes.length + ROOM_BYTES);
 	if (message == NULL)
 		return -ENOMEM;
 	*message = (struct message){
@@ -120,9 +120,8 @@ static int message_create(struct slice bytes, unsigned lines, struct message **o
 		.room_left = ROOM_BYTES,
 	};
 	message->raw = (char *)message->lines + table;
-	message->room = message->raw + bytes.length + 1;
+	message->room = message->raw + bytes.length;
 	memcpy(message->raw, bytes.data, bytes.length);
-	message->raw[bytes.length] = '\0';
 	*out = message;
 	return 0;
 }
@@ -227,11 +226,18 @@ static void index_refused(struct message *message, unsigned lines_max)
 
 /* ---- start line ---- */
 
+/* "SIP" "/" 1*DIGIT "." 1*DIGIT and not a byte more. */
 static bool version_read(struct slice text, bool *is_current)
 {
+	struct slice minor, major;
+	uint64_t number;
+
 	if (!slice_starts_with_nocase(text, SLICE_LITERAL("SIP/")))
 		return false;
-	*is_current = slice_equal_nocase(text, SLICE_LITERAL("SIP/2.0"));
+	major = slice_split(slice_skip(text, 4), '.', &minor);
+	if (!slice_to_uint(major, UINT16_MAX, &number) || !slice_to_uint(minor, UINT16_MAX, &number))
+		return false;
+	*is_current = slice_equal(slice_skip(text, 4), SLICE_LITERAL("2.0"));
 	return true;
 }
 
@@ -332,7 +338,6 @@ static enum message_fault check_length(struct message *message)
 		return MESSAGE_SOUND;
 	if (!slice_to_uint(line->value, message->body.length, &length))
 		return MESSAGE_BAD_LENGTH;
-	message->raw_length -= message->body.length - length;
 	message->body.length = length;
 	return MESSAGE_SOUND;
 }
@@ -431,7 +436,7 @@ static enum message_fault examine(struct message *message, enum guard_verdict *v
 	if (fault == MESSAGE_SOUND)
 		fault = read_values(message);
 	if (fault == MESSAGE_SOUND)
-		fault = judge_message(message->raw, message->raw_length, message->is_request);
+		fault = judge_message(message);
 	return fault;
 }
 

@@ -157,7 +157,7 @@ struct bytes *reply_template(struct message *request)
 	if (bytes == NULL)
 		return NULL;
 	head.to_length = (uint32_t)parts[3].length;
-	head.to_has_tag = to != NULL && has_tag(to->value);
+	head.to_has_tag = request->to_tag.length > 0 || (to != NULL && has_tag(to->value));
 	memcpy(bytes->data, &head, sizeof(head));
 	at = put(bytes->data + sizeof(head), timestamp);
 	while ((via = message_line(request, LINE_VIA, via)) != NULL)

@@ -78,7 +78,7 @@ struct message {
 	struct slice call_id, from_tag, to_tag;
 	struct slice body;
 
-	char *raw; /* our copy, one spare byte behind it */
+	char *raw; /* our copy of the bytes */
 	size_t raw_length;
 
 	struct line *lines; /* lines[first .. first + count) are the header lines, in order */
@@ -101,9 +101,9 @@ struct line *message_line(const struct message *message, enum line_kind kind,
 /* Room that lives as long as the message; NULL: out of memory. */
 char *message_room(struct message *message, size_t length);
 
-/* The one place where sofia-sip is asked: do these bytes obey the grammar? raw[length] is a spare
- * byte. MESSAGE_SOUND, MESSAGE_BAD_HEADER or MESSAGE_NO_MEMORY. */
-enum message_fault judge_message(char *raw, size_t length, bool is_request);
+/* The one place where sofia-sip is asked: do the lines obey the grammar?
+ * MESSAGE_SOUND, MESSAGE_BAD_HEADER or MESSAGE_NO_MEMORY. */
+enum message_fault judge_message(const struct message *message);
 int judge_init(void);
 
 enum sip_method method_from_text(struct slice text);

@@ -54,26 +54,20 @@ static enum uri_scheme scheme_kind(struct slice scheme)
 }
 
 /* No URI holds blanks, controls, quotes or angle brackets; bytes above 127 are borne with. */
+static const bool uri_bytes[256] = {
+	['!'] = true,          ['#' ... ';'] = true,   ['='] = true,
+	['?' ... '~'] = true,  [128 ... 255] = true,
+};
+/* '_' is in no host name by the grammar, yet found in the field. */
+static const bool host_bytes[256] = {
+	['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
+	['-'] = true,         ['.'] = true,         ['_'] = true,
+};
+
 static bool uri_bytes_are_sane(struct slice text)
 {
 	for (size_t i = 0; i < text.length; i++) {
-		unsigned char c = (unsigned char)text.data[i];
-
-		if (c <= ' ' || c == 0x7f || c == '<' || c == '>' || c == '"')
-			return false;
-	}
-	return true;
-}
-
-static bool hostname_is_sane(struct slice host)
-{
-	if (host.length == 0)
-		return false;
-	for (size_t i = 0; i < host.length; i++) {
-		unsigned char c = (unsigned char)host.data[i];
-
-		/* '_' is no host name by the grammar, yet found in the field. */
-		if (!isalnum(c) && c != '-' && c != '.' && c != '_')
+		if (!uri_bytes[(unsigned char)text.data[i]])
 			return false;
 	}
 	return true;
@@ -97,11 +91,10 @@ bool host_port_parse(struct slice text, struct slice *host, uint16_t *port, stru
 			return false;
 		text = slice_skip(text, (size_t)end + 1);
 	} else {
-		while (n < text.length && text.data[n] != ':' && text.data[n] != ';' &&
-		       text.data[n] != '?' && text.data[n] != ' ' && text.data[n] != '\t')
+		while (n < text.length && host_bytes[(unsigned char)text.data[n]])
 			n++;
 		*host = slice_of(text.data, n);
-		if (!hostname_is_sane(*host))
+		if (n == 0)
 			return false;
 		text = slice_skip(text, n);
 	}
@@ -439,7 +432,17 @@ static size_t quoted_end(struct slice s, size_t at)
 size_t value_skip(struct slice s, size_t at, char separator)
 {
 	bool quotes = true, brackets = separator != ';';
+	const char *found;
 
+	if (at >= s.length)
+		return s.length;
+	found = memchr(s.data + at, separator, s.length - at);
+	if (found == NULL)
+		return s.length;
+	/* Nearly always there is nothing to hide it. */
+	if (memchr(s.data + at, '"', (size_t)(found - s.data) - at) == NULL &&
+	    (!brackets || memchr(s.data + at, '<', (size_t)(found - s.data) - at) == NULL))
+		return (size_t)(found - s.data);
 	while (at < s.length && s.data[at] != separator) {
 		size_t end = 0;
 
@@ -455,7 +458,7 @@ size_t value_skip(struct slice s, size_t at, char separator)
 		}
 		at = end != 0 ? end : at + 1;
 	}
-	return at < s.length ? at : s.length;
+	return at;
 }
 
 bool value_next(struct slice *rest, struct slice *value)

@@ -2,6 +2,8 @@
  * Via: reading it, and minting ours. Pure but for the worker's branch source.
  * RFC 3261 8.1.1.7, 16.6 step 8, 18.2, 20.42; RFC 3581.
  */
+#define _GNU_SOURCE /* memmem */
+
 #include "sip/via.h"
 
 #include <stdio.h>
@@ -197,24 +199,25 @@ bool branch_read(struct slice branch, uint8_t *worker, uint64_t *unique, uint64_
 
 /* ---- loops ---- */
 
-/* With its length, so that no two lists of parts run into the same bytes. */
 static uint64_t hash_part(uint64_t seed, struct slice part)
 {
-	seed = hash_more(seed, &part.length, sizeof(part.length));
 	return part.length > 0 ? hash_more(seed, part.data, part.length) : seed;
 }
 
 uint64_t loop_hash(const struct message *request)
 {
+	/* With the lengths, so that no two lists of parts run into the same bytes. */
+	const uint64_t head[] = {request->cseq, request->request_uri.length, request->call_id.length,
+	                         request->from_tag.length, request->to_tag.length};
+	uint64_t hash = hash_bytes(head, sizeof(head));
 	const struct line *route = NULL;
-	uint32_t cseq = request->cseq;
-	uint64_t hash;
 
-	hash = hash_part(hash_bytes(&cseq, sizeof(cseq)), request->request_uri);
 	while ((route = message_line(request, LINE_ROUTE, route)) != NULL) {
+		hash = hash_more(hash, &route->value.length, sizeof(route->value.length));
 		hash = hash_part(hash, route->value);
 		route++;
 	}
+	hash = hash_part(hash, request->request_uri);
 	hash = hash_part(hash, request->call_id);
 	hash = hash_part(hash, request->from_tag);
 	return hash_part(hash, request->to_tag);
@@ -229,6 +232,9 @@ bool loop_detected(const struct message *request, uint64_t hash)
 	while ((line = message_line(request, LINE_VIA, line)) != NULL) {
 		struct slice rest = line->value, value;
 
+		/* Hardly ever is one of ours among them. */
+		if (memmem(rest.data, rest.length, BRANCH_PREFIX, sizeof(BRANCH_PREFIX) - 1) == NULL)
+			rest = SLICE_NONE;
 		while (value_next(&rest, &value)) {
 			if (via_parse(value, &via) && branch_read(via.branch, NULL, NULL, &carried) &&
 			    carried == hash)
