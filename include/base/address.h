@@ -26,7 +26,7 @@ struct address {
 socklen_t address_length(const struct address *address);
 uint16_t address_port(const struct address *address);
 void address_set_port(struct address *address, uint16_t port);
-bool address_is_wildcard(const struct address *address); /* 0.0.0.0 or :: */
+bool address_is_wildcard(const struct address *address);                   /* 0.0.0.0 or :: */
 bool address_equal(const struct address *a, const struct address *b);      /* with port */
 bool address_equal_host(const struct address *a, const struct address *b); /* without */
 uint64_t address_hash(const struct address *address);                      /* with port */

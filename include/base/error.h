@@ -7,8 +7,7 @@
 
 #include <errno.h>
 
-#define ASSERT(condition)                                                                          \
-	((condition) ? (void)0 : assert_failed(#condition, __FILE__, __LINE__))
+#define ASSERT(condition) ((condition) ? (void)0 : assert_failed(#condition, __FILE__, __LINE__))
 
 /* Writes the broken condition to stderr and aborts. */
 void assert_failed(const char *condition, const char *file, int line) __attribute__((noreturn));
@@ -17,6 +16,6 @@ void assert_failed(const char *condition, const char *file, int line) __attribut
 const char *error_text(int err);
 
 #define ARRAY_LENGTH(a) (sizeof(a) / sizeof((a)[0]))
-#define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
+#define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 #endif

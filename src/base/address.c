@@ -102,7 +102,8 @@ void address_normalise(struct address *address)
 bool address_parse_host(struct slice text, uint16_t port, struct address *out)
 {
 	char copy[INET6_ADDRSTRLEN];
-	bool bracketed = text.length >= 2 && text.data[0] == '[' && text.data[text.length - 1] == ']';
+	bool bracketed =
+		text.length >= 2 && text.data[0] == '[' && text.data[text.length - 1] == ']';
 	struct address parsed;
 
 	if (bracketed)

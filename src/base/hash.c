@@ -52,15 +52,16 @@ static inline void sip_block(struct sip_state *s, uint64_t block)
 static inline struct sip_state sip_start(void)
 {
 	return (struct sip_state){
-	        key[0] ^ 0x736f6d6570736575ULL,
-	        key[1] ^ 0x646f72616e646f6dULL,
-	        key[0] ^ 0x6c7967656e657261ULL,
-	        key[1] ^ 0x7465646279746573ULL,
+		key[0] ^ 0x736f6d6570736575ULL,
+		key[1] ^ 0x646f72616e646f6dULL,
+		key[0] ^ 0x6c7967656e657261ULL,
+		key[1] ^ 0x7465646279746573ULL,
 	};
 }
 
 /* `before`: bytes already taken in blocks; the last block carries the whole length. */
-static uint64_t sip_finish(struct sip_state *s, const unsigned char *at, size_t length, size_t before)
+static uint64_t sip_finish(struct sip_state *s, const unsigned char *at, size_t length,
+                           size_t before)
 {
 	uint64_t block, last = (uint64_t)(length + before) << 56;
 

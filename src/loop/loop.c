@@ -29,19 +29,19 @@ struct loop {
 	struct event_base *base;
 	struct timers *timers;
 	struct mailbox mailbox;
-	struct event *alarm;  /* wakes us for timers and heartbeat */
-	uint64_t alarm_us;    /* when it goes off; 0: not set */
-	uint64_t now_us;      /* this turn's time, once it has been read */
-	bool now_is_old;      /* a turn has begun: the next reader reads the clock */
-	bool driven;          /* by loop_advance_to, until the loop runs by itself */
-	struct hook *hooks;   /* owned */
+	struct event *alarm; /* wakes us for timers and heartbeat */
+	uint64_t alarm_us;   /* when it goes off; 0: not set */
+	uint64_t now_us;     /* this turn's time, once it has been read */
+	bool now_is_old;     /* a turn has begun: the next reader reads the clock */
+	bool driven;         /* by loop_advance_to, until the loop runs by itself */
+	struct hook *hooks;  /* owned */
 	size_t hook_count;
 	struct list graves;
 	pthread_t thread;
-	bool has_thread;      /* to be joined */
+	bool has_thread; /* to be joined */
 	atomic_bool running, stopping;
 	atomic_uint_fast64_t last_turn_us, lag_us;
-	uint64_t lag_second;     /* which second lag_this_second belongs to */
+	uint64_t lag_second;      /* which second lag_this_second belongs to */
 	uint64_t lag_this_second; /* microseconds */
 };
 

@@ -23,11 +23,11 @@ void timers_follow(struct timers *timers, timers_clock_fn *clock, const void *ar
 /* Letters that wait for the loop. */
 struct mailbox {
 	pthread_mutex_t lock;
-	struct letter *first, **end;   /* under lock */
-	struct letter *taken;          /* the loop's: out of the queue, not yet delivered */
-	atomic_uint waiting;           /* in the queue and taken */
+	struct letter *first, **end; /* under lock */
+	struct letter *taken;        /* the loop's: out of the queue, not yet delivered */
+	atomic_uint waiting;         /* in the queue and taken */
 	atomic_uint_fast64_t refused;
-	int wake_fd;                   /* eventfd, readable when the queue was not empty */
+	int wake_fd; /* eventfd, readable when the queue was not empty */
 	struct event *wake;
 };
 

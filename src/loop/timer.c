@@ -19,12 +19,12 @@
 #define DELAY_MAX_MS (UINT64_C(1) << 62)
 
 struct timers {
-	uint64_t now_ms;      /* what starts count from; position_ms <= now_ms */
-	uint64_t position_ms; /* everything due before it has fired */
+	uint64_t now_ms;        /* what starts count from; position_ms <= now_ms */
+	uint64_t position_ms;   /* everything due before it has fired */
 	timers_clock_fn *clock; /* NULL: now_ms only */
 	const void *clock_arg;
-	unsigned occupied_levels;       /* bit per level */
-	uint64_t occupied[LEVELS];      /* bit per slot */
+	unsigned occupied_levels;  /* bit per level */
+	uint64_t occupied[LEVELS]; /* bit per slot */
 	struct list slots[SLOT_FIRING + 1];
 };
 
@@ -72,7 +72,8 @@ uint64_t timers_now_ms(const struct timers *timers)
 static void hang(struct timers *timers, struct timer *timer)
 {
 	uint64_t differing = timer->due_ms ^ timers->position_ms;
-	unsigned level = differing != 0 ? (63 - (unsigned)__builtin_clzll(differing)) / LEVEL_BITS : 0;
+	unsigned level =
+		differing != 0 ? (63 - (unsigned)__builtin_clzll(differing)) / LEVEL_BITS : 0;
 	unsigned slot = timer->due_ms >> (level * LEVEL_BITS) & (LEVEL_SLOTS - 1);
 
 	timers->occupied[level] |= UINT64_C(1) << slot;
@@ -106,9 +107,9 @@ static bool find_next(const struct timers *timers, unsigned *slot, uint64_t *beg
 	level = (unsigned)__builtin_ctz(timers->occupied_levels);
 	index = (unsigned)__builtin_ctzll(timers->occupied[level]);
 	shift = level * LEVEL_BITS;
-	above = shift + LEVEL_BITS < 64 ? timers->position_ms >> (shift + LEVEL_BITS)
-	                                        << (shift + LEVEL_BITS)
-	                                : 0;
+	above = shift + LEVEL_BITS < 64
+	                ? timers->position_ms >> (shift + LEVEL_BITS) << (shift + LEVEL_BITS)
+	                : 0;
 	*slot = level * LEVEL_SLOTS + index;
 	*begins_ms = above | (uint64_t)index << shift;
 	return true;

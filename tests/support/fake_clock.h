@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-void fake_clock_set_ms(uint64_t now_ms);     /* now_ms > 0 */
+void fake_clock_set_ms(uint64_t now_ms);    /* now_ms > 0 */
 void fake_clock_advance_ms(uint64_t by_ms); /* from the time that is, real or fake */
 void fake_clock_off(void);                  /* back to the real clock */
 

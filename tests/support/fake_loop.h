@@ -18,7 +18,8 @@ static inline void fake_loop_walk_to(struct loop *loop, uint64_t to_ms)
 		next_ms = timers_next_ms(loop_timers(loop));
 		if (next_ms > to_ms)
 			break;
-		if (next_ms <= now_ms) /* due already, and once more for each restart without delay */
+		if (next_ms <=
+		    now_ms) /* due already, and once more for each restart without delay */
 			next_ms = now_ms;
 		fake_clock_set_ms(next_ms);
 		loop_advance_to(loop, next_ms);

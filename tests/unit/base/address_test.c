@@ -20,15 +20,15 @@ static struct address parsed(const char *text)
 static void literals_are_written_in_their_one_spelling(void **state)
 {
 	static const char *const rows[][2] = {
-	        {"192.0.2.1:5060", "192.0.2.1:5060"},
-	        {"0.0.0.0:0", "0.0.0.0:0"},
-	        {"[2001:DB8:0:0:0:0:0:1]:65535", "[2001:db8::1]:65535"},
-	        {"[::]:5060", "[::]:5060"},
-	        {"[2001:db8:0:1:1:1:1:1]:1", "[2001:db8:0:1:1:1:1:1]:1"}, /* RFC 5952 4.2.2 */
-	        {"[2001:0:0:1:0:0:0:1]:1", "[2001:0:0:1::1]:1"},          /* 4.2.3, the longest */
-	        {"[2001:db8:0:0:1:0:0:1]:1", "[2001:db8::1:0:0:1]:1"},    /* 4.2.3, the first */
-	        {"[::ffff:192.0.2.1]:1", "[::ffff:192.0.2.1]:1"},         /* 5 */
-	        {"[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535",
+		{"192.0.2.1:5060", "192.0.2.1:5060"},
+		{"0.0.0.0:0", "0.0.0.0:0"},
+		{"[2001:DB8:0:0:0:0:0:1]:65535", "[2001:db8::1]:65535"},
+		{"[::]:5060", "[::]:5060"},
+		{"[2001:db8:0:1:1:1:1:1]:1", "[2001:db8:0:1:1:1:1:1]:1"}, /* RFC 5952 4.2.2 */
+		{"[2001:0:0:1:0:0:0:1]:1", "[2001:0:0:1::1]:1"},          /* 4.2.3, the longest */
+		{"[2001:db8:0:0:1:0:0:1]:1", "[2001:db8::1:0:0:1]:1"},    /* 4.2.3, the first */
+		{"[::ffff:192.0.2.1]:1", "[::ffff:192.0.2.1]:1"},         /* 5 */
+		{"[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]:65535",
 	         "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"},
 	};
 	char text[ADDRESS_TEXT_MAX];
@@ -43,11 +43,27 @@ static void literals_are_written_in_their_one_spelling(void **state)
 static void what_is_no_literal_is_refused(void **state)
 {
 	static const char *const bad[] = {
-	        "", ":", "192.0.2.1", "192.0.2.1:", "192.0.2.1:65536", "192.0.2.1:-1", "192.0.2:1",
-	        "192.0.2.256:1", "192.0.2.01:1", "[192.0.2.1]:1", "2001:db8::1:5060", "[2001:db8::1]",
-	        "[2001:db8::1]5060", "[fe80::1%eth0]:1", "[]:1", "[:1", "example.net:5060",
-	        "[2001:db8::1::2]:1", " 192.0.2.1:1", "192.0.2.1:1 ",
-	        "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:1",
+		"",
+		":",
+		"192.0.2.1",
+		"192.0.2.1:",
+		"192.0.2.1:65536",
+		"192.0.2.1:-1",
+		"192.0.2:1",
+		"192.0.2.256:1",
+		"192.0.2.01:1",
+		"[192.0.2.1]:1",
+		"2001:db8::1:5060",
+		"[2001:db8::1]",
+		"[2001:db8::1]5060",
+		"[fe80::1%eth0]:1",
+		"[]:1",
+		"[:1",
+		"example.net:5060",
+		"[2001:db8::1::2]:1",
+		" 192.0.2.1:1",
+		"192.0.2.1:1 ",
+		"[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:1",
 	};
 	struct address address;
 
@@ -118,19 +134,19 @@ static void ranges_contain_what_shares_their_bits(void **state)
 		const char *range, *address;
 		bool inside;
 	} rows[] = {
-	        {"10.0.0.0/16", "10.0.255.255:1", true},
-	        {"10.0.0.0/16", "10.1.0.0:1", false},
-	        {"192.0.2.0/28", "192.0.2.15:1", true},
-	        {"192.0.2.0/28", "192.0.2.16:1", false},
-	        {"192.0.2.7", "192.0.2.7:9", true},
-	        {"192.0.2.7", "192.0.2.6:9", false},
-	        {"0.0.0.0/0", "203.0.113.9:1", true},
-	        {"0.0.0.0/0", "[2001:db8::1]:1", false},
-	        {"10.0.0.0/16", "[::ffff:10.0.3.3]:1", true},
-	        {"2001:db8::/33", "[2001:db8:7fff::1]:1", true},
-	        {"2001:db8::/33", "[2001:db8:8000::1]:1", false},
-	        {"[2001:db8::1]", "[2001:db8::1]:1", true},
-	        {"::1/128", "[::1]:1", true},
+		{"10.0.0.0/16", "10.0.255.255:1", true},
+		{"10.0.0.0/16", "10.1.0.0:1", false},
+		{"192.0.2.0/28", "192.0.2.15:1", true},
+		{"192.0.2.0/28", "192.0.2.16:1", false},
+		{"192.0.2.7", "192.0.2.7:9", true},
+		{"192.0.2.7", "192.0.2.6:9", false},
+		{"0.0.0.0/0", "203.0.113.9:1", true},
+		{"0.0.0.0/0", "[2001:db8::1]:1", false},
+		{"10.0.0.0/16", "[::ffff:10.0.3.3]:1", true},
+		{"2001:db8::/33", "[2001:db8:7fff::1]:1", true},
+		{"2001:db8::/33", "[2001:db8:8000::1]:1", false},
+		{"[2001:db8::1]", "[2001:db8::1]:1", true},
+		{"::1/128", "[::1]:1", true},
 	};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
@@ -155,14 +171,14 @@ static void a_range_has_no_more_bits_than_its_address(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(literals_are_written_in_their_one_spelling),
-	        cmocka_unit_test(what_is_no_literal_is_refused),
-	        cmocka_unit_test(the_port_is_part_of_equality_and_hash),
-	        cmocka_unit_test(a_mapped_peer_has_one_spelling),
-	        cmocka_unit_test(nothing_is_an_address_too),
-	        cmocka_unit_test(wildcards_are_known),
-	        cmocka_unit_test(ranges_contain_what_shares_their_bits),
-	        cmocka_unit_test(a_range_has_no_more_bits_than_its_address),
+		cmocka_unit_test(literals_are_written_in_their_one_spelling),
+		cmocka_unit_test(what_is_no_literal_is_refused),
+		cmocka_unit_test(the_port_is_part_of_equality_and_hash),
+		cmocka_unit_test(a_mapped_peer_has_one_spelling),
+		cmocka_unit_test(nothing_is_an_address_too),
+		cmocka_unit_test(wildcards_are_known),
+		cmocka_unit_test(ranges_contain_what_shares_their_bits),
+		cmocka_unit_test(a_range_has_no_more_bits_than_its_address),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

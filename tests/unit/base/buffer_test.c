@@ -115,12 +115,12 @@ static void building_gives_everything_or_null_when_memory_ends(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(appends_of_every_kind_follow_one_another),
-	        cmocka_unit_test(a_long_text_grows_the_buffer_without_harm),
-	        cmocka_unit_test(a_failed_append_is_remembered_until_reset),
-	        cmocka_unit_test(bytes_live_until_the_last_holder_lets_go),
-	        cmocka_unit_test(bytes_too_long_to_count_are_refused),
-	        cmocka_unit_test(building_gives_everything_or_null_when_memory_ends),
+		cmocka_unit_test(appends_of_every_kind_follow_one_another),
+		cmocka_unit_test(a_long_text_grows_the_buffer_without_harm),
+		cmocka_unit_test(a_failed_append_is_remembered_until_reset),
+		cmocka_unit_test(bytes_live_until_the_last_holder_lets_go),
+		cmocka_unit_test(bytes_too_long_to_count_are_refused),
+		cmocka_unit_test(building_gives_everything_or_null_when_memory_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

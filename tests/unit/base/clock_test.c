@@ -85,12 +85,12 @@ static void errors_have_words_whatever_the_sign(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(real_time_goes_forward),
-	        cmocka_unit_test(fake_time_stands_until_it_is_moved),
-	        cmocka_unit_test(wall_time_is_written_as_rfc_3339_says),
-	        cmocka_unit_test(random_numbers_below_a_limit_stay_below_and_reach_all),
-	        cmocka_unit_test(random_bytes_differ_and_fill_any_length),
-	        cmocka_unit_test(errors_have_words_whatever_the_sign),
+		cmocka_unit_test(real_time_goes_forward),
+		cmocka_unit_test(fake_time_stands_until_it_is_moved),
+		cmocka_unit_test(wall_time_is_written_as_rfc_3339_says),
+		cmocka_unit_test(random_numbers_below_a_limit_stay_below_and_reach_all),
+		cmocka_unit_test(random_bytes_differ_and_fill_any_length),
+		cmocka_unit_test(errors_have_words_whatever_the_sign),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -206,14 +206,14 @@ static void a_table_that_cannot_grow_still_takes_members(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(hash_without_a_key_is_siphash_1_3),
-	        cmocka_unit_test(hash_depends_on_every_byte_and_the_length),
-	        cmocka_unit_test(chained_hash_depends_on_what_came_before),
-	        cmocka_unit_test(the_key_of_the_process_changes_every_hash),
-	        cmocka_unit_test(members_are_found_at_every_step_of_growing_and_shrinking),
-	        cmocka_unit_test(duplicates_are_all_found_while_the_table_grows),
-	        cmocka_unit_test(a_visit_sees_all_and_its_visitor_may_remove),
-	        cmocka_unit_test(a_table_that_cannot_grow_still_takes_members),
+		cmocka_unit_test(hash_without_a_key_is_siphash_1_3),
+		cmocka_unit_test(hash_depends_on_every_byte_and_the_length),
+		cmocka_unit_test(chained_hash_depends_on_what_came_before),
+		cmocka_unit_test(the_key_of_the_process_changes_every_hash),
+		cmocka_unit_test(members_are_found_at_every_step_of_growing_and_shrinking),
+		cmocka_unit_test(duplicates_are_all_found_while_the_table_grows),
+		cmocka_unit_test(a_visit_sees_all_and_its_visitor_may_remove),
+		cmocka_unit_test(a_table_that_cannot_grow_still_takes_members),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

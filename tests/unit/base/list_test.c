@@ -17,7 +17,7 @@ static void assert_order(const struct list *list, const char *names)
 {
 	size_t i = 0;
 
-	LIST_FOR_EACH (link, list)
+	LIST_FOR_EACH(link, list)
 		assert_int_equal(CONTAINER_OF(link, struct member, link)->name, names[i++]);
 	assert_int_equal(names[i], '\0');
 	assert_int_equal(list->length, i);
@@ -54,7 +54,7 @@ static void a_walk_may_remove_the_member_it_stands_on(void **state)
 	list_init(&list);
 	for (size_t i = 0; i < ARRAY_LENGTH(members); i++)
 		list_append(&list, &members[i].link);
-	LIST_FOR_EACH_SAFE (link, &list)
+	LIST_FOR_EACH_SAFE(link, &list)
 		if (CONTAINER_OF(link, struct member, link)->name % 2 == 0)
 			list_remove(&list, link);
 	assert_order(&list, "135");
@@ -63,8 +63,8 @@ static void a_walk_may_remove_the_member_it_stands_on(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(members_stand_where_they_were_put),
-	        cmocka_unit_test(a_walk_may_remove_the_member_it_stands_on),
+		cmocka_unit_test(members_stand_where_they_were_put),
+		cmocka_unit_test(a_walk_may_remove_the_member_it_stands_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

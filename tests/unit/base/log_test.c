@@ -112,7 +112,8 @@ static void lines_of_many_threads_arrive_whole_and_in_their_order(void **state)
 	for (char *at = text; (line = strsep(&at, "\n")) != NULL && *line != '\0'; lines++) {
 		int writer, number;
 
-		assert_int_equal(sscanf(line + 24, " INFO  writer %d: line %d", &writer, &number), 2);
+		assert_int_equal(sscanf(line + 24, " INFO  writer %d: line %d", &writer, &number),
+		                 2);
 		assert_in_range(writer, 0, WRITERS - 1);
 		assert_int_equal(number, next[writer]++);
 	}
@@ -182,11 +183,11 @@ static void the_log_starts_again_after_it_stopped(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_line_has_time_level_and_text),
-	        cmocka_unit_test(a_name_with_line_ends_makes_no_second_line),
-	        cmocka_unit_test(lines_of_many_threads_arrive_whole_and_in_their_order),
-	        cmocka_unit_test(a_stuck_reader_costs_lines_and_never_time),
-	        cmocka_unit_test(the_log_starts_again_after_it_stopped),
+		cmocka_unit_test(a_line_has_time_level_and_text),
+		cmocka_unit_test(a_name_with_line_ends_makes_no_second_line),
+		cmocka_unit_test(lines_of_many_threads_arrive_whole_and_in_their_order),
+		cmocka_unit_test(a_stuck_reader_costs_lines_and_never_time),
+		cmocka_unit_test(the_log_starts_again_after_it_stopped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

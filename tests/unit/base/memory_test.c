@@ -109,11 +109,11 @@ static void a_scene_is_run_once_for_each_allocation(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(live_blocks_follow_alloc_and_free),
-	        cmocka_unit_test(the_nth_allocation_fails_once),
-	        cmocka_unit_test(a_failed_realloc_leaves_the_block_as_it_was),
-	        cmocka_unit_test(a_block_may_die_on_another_thread_than_its_makers),
-	        cmocka_unit_test(a_scene_is_run_once_for_each_allocation),
+		cmocka_unit_test(live_blocks_follow_alloc_and_free),
+		cmocka_unit_test(the_nth_allocation_fails_once),
+		cmocka_unit_test(a_failed_realloc_leaves_the_block_as_it_was),
+		cmocka_unit_test(a_block_may_die_on_another_thread_than_its_makers),
+		cmocka_unit_test(a_scene_is_run_once_for_each_allocation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,8 +93,17 @@ static void numbers_keep_to_their_maximum(void **state)
 
 static void what_is_not_only_digits_is_no_number(void **state)
 {
-	const struct slice bad[] = {L(""), L("-1"), L("+1"), L(" 1"), L("1 "), L("0x1"), L("1a"),
-	                            L("\xb2"), {"1\0" "2", 3}};
+	const struct slice bad[] = {L(""),
+	                            L("-1"),
+	                            L("+1"),
+	                            L(" 1"),
+	                            L("1 "),
+	                            L("0x1"),
+	                            L("1a"),
+	                            L("\xb2"),
+	                            {"1\0"
+	                             "2",
+	                             3}};
 	uint64_t n;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -122,15 +131,15 @@ static void a_copy_ends_with_nul_or_is_null_when_memory_ends(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(equality_minds_case_and_nocase_folds_ascii_only),
-	        cmocka_unit_test(prefix_is_found_only_at_the_start),
-	        cmocka_unit_test(index_finds_the_first_byte_or_says_minus_one),
-	        cmocka_unit_test(skipping_more_than_there_is_leaves_nothing),
-	        cmocka_unit_test(trimming_takes_blanks_at_both_ends_and_none_within),
-	        cmocka_unit_test(splitting_walks_a_list_to_its_end),
-	        cmocka_unit_test(numbers_keep_to_their_maximum),
-	        cmocka_unit_test(what_is_not_only_digits_is_no_number),
-	        cmocka_unit_test(a_copy_ends_with_nul_or_is_null_when_memory_ends),
+		cmocka_unit_test(equality_minds_case_and_nocase_folds_ascii_only),
+		cmocka_unit_test(prefix_is_found_only_at_the_start),
+		cmocka_unit_test(index_finds_the_first_byte_or_says_minus_one),
+		cmocka_unit_test(skipping_more_than_there_is_leaves_nothing),
+		cmocka_unit_test(trimming_takes_blanks_at_both_ends_and_none_within),
+		cmocka_unit_test(splitting_walks_a_list_to_its_end),
+		cmocka_unit_test(numbers_keep_to_their_maximum),
+		cmocka_unit_test(what_is_not_only_digits_is_no_number),
+		cmocka_unit_test(a_copy_ends_with_nul_or_is_null_when_memory_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -405,20 +405,19 @@ static void a_loop_lives_or_says_enomem_when_memory_ends(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(letters_arrive_in_order_in_the_next_turn),
-	        cmocka_unit_test(a_letter_posted_by_a_letter_waits_for_the_next_turn),
-	        cmocka_unit_test(
-	                a_full_mailbox_refuses_and_counts_but_takes_what_must_not_be_lost),
-	        cmocka_unit_test(letters_of_a_destroyed_loop_are_dropped_not_delivered),
-	        cmocka_unit_test(a_turn_is_letters_then_timers_then_hooks_then_graves),
-	        cmocka_unit_test(graves_are_emptied_when_the_loop_dies),
-	        timed_test(an_event_after_a_long_sleep_sees_the_time_of_its_own_turn),
-	        timed_test(an_advanced_loop_stays_where_the_test_put_it),
-	        timed_test(walking_stops_at_every_due_time),
-	        timed_test(the_last_turns_time_is_told),
-	        timed_test(lateness_is_told_for_a_second_and_then_forgotten),
-	        cmocka_unit_test(a_snapshot_dies_with_its_last_reader),
-	        cmocka_unit_test(a_loop_lives_or_says_enomem_when_memory_ends),
+		cmocka_unit_test(letters_arrive_in_order_in_the_next_turn),
+		cmocka_unit_test(a_letter_posted_by_a_letter_waits_for_the_next_turn),
+		cmocka_unit_test(a_full_mailbox_refuses_and_counts_but_takes_what_must_not_be_lost),
+		cmocka_unit_test(letters_of_a_destroyed_loop_are_dropped_not_delivered),
+		cmocka_unit_test(a_turn_is_letters_then_timers_then_hooks_then_graves),
+		cmocka_unit_test(graves_are_emptied_when_the_loop_dies),
+		timed_test(an_event_after_a_long_sleep_sees_the_time_of_its_own_turn),
+		timed_test(an_advanced_loop_stays_where_the_test_put_it),
+		timed_test(walking_stops_at_every_due_time),
+		timed_test(the_last_turns_time_is_told),
+		timed_test(lateness_is_told_for_a_second_and_then_forgotten),
+		cmocka_unit_test(a_snapshot_dies_with_its_last_reader),
+		cmocka_unit_test(a_loop_lives_or_says_enomem_when_memory_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,7 +46,8 @@ static void deliver_parcel(struct letter *letter, void *arg)
 	self->received++;
 	memory_free(parcel);
 	send_next(self);
-	if (self->received == LOOPS * LETTERS_EACH && atomic_fetch_add(&stations_done, 1) == LOOPS - 1)
+	if (self->received == LOOPS * LETTERS_EACH &&
+	    atomic_fetch_add(&stations_done, 1) == LOOPS - 1)
 		loop_stop(last_stopper);
 }
 
@@ -272,13 +273,13 @@ static void the_last_of_many_readers_frees_a_snapshot(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(
-	                letters_between_three_loops_arrive_whole_and_in_their_senders_order),
-	        cmocka_unit_test(a_loop_stopped_with_letters_waiting_drops_them),
-	        cmocka_unit_test(a_loop_wakes_for_its_timers_by_itself),
-	        cmocka_unit_test(a_loop_stopped_before_it_ran_ends_at_once),
-	        cmocka_unit_test(a_loops_thread_has_its_name_and_eight_mebibytes_of_stack),
-	        cmocka_unit_test(the_last_of_many_readers_frees_a_snapshot),
+		cmocka_unit_test(
+			letters_between_three_loops_arrive_whole_and_in_their_senders_order),
+		cmocka_unit_test(a_loop_stopped_with_letters_waiting_drops_them),
+		cmocka_unit_test(a_loop_wakes_for_its_timers_by_itself),
+		cmocka_unit_test(a_loop_stopped_before_it_ran_ends_at_once),
+		cmocka_unit_test(a_loops_thread_has_its_name_and_eight_mebibytes_of_stack),
+		cmocka_unit_test(the_last_of_many_readers_frees_a_snapshot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

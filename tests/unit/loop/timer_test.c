@@ -58,11 +58,12 @@ static struct timers *wheel_at(uint64_t now_ms)
 
 static void a_timer_fires_in_its_millisecond_whatever_the_delay(void **state)
 {
-	static const uint64_t delays[] = {1,       2,         62,         63,         64,       65,
-	                                  500,     4095,      4096,       4097,       32000,    180000,
-	                                  3600000, DAY_MS,    DAY_MS * 30, 1ULL << 36, 1ULL << 40};
-	static const uint64_t starts[] = {0, 1, 63, 64, 4095, 1000000, (1ULL << 36) - 1,
-	                                  (1ULL << 42) - 3};
+	static const uint64_t delays[] = {1,          2,         62,      63,     64,
+	                                  65,         500,       4095,    4096,   4097,
+	                                  32000,      180000,    3600000, DAY_MS, DAY_MS * 30,
+	                                  1ULL << 36, 1ULL << 40};
+	static const uint64_t starts[] = {
+		0, 1, 63, 64, 4095, 1000000, (1ULL << 36) - 1, (1ULL << 42) - 3};
 
 	for (size_t s = 0; s < ARRAY_LENGTH(starts); s++) {
 		for (size_t d = 0; d < ARRAY_LENGTH(delays); d++) {
@@ -230,7 +231,8 @@ static void the_wheel_agrees_with_a_plain_list(void **state)
 			if (due_ms[i] < next_ms)
 				next_ms = due_ms[i];
 			assert_int_equal(alarms[i].fired, fired[i]);
-			assert_int_equal(timer_is_running(&alarms[i].timer), due_ms[i] != UINT64_MAX);
+			assert_int_equal(timer_is_running(&alarms[i].timer),
+			                 due_ms[i] != UINT64_MAX);
 		}
 		assert_true(timers_next_ms(timers) <= next_ms);
 		assert_int_equal(timers_next_ms(timers) == UINT64_MAX, next_ms == UINT64_MAX);
@@ -256,15 +258,15 @@ static void a_wheel_is_one_allocation(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(a_timer_fires_in_its_millisecond_whatever_the_delay),
-	        cmocka_unit_test(no_delay_fires_in_the_next_run_and_not_before),
-	        cmocka_unit_test(a_restart_counts_from_now_even_after_a_stall),
-	        cmocka_unit_test(a_day_in_one_step_fires_all_in_order_of_due_time),
-	        cmocka_unit_test(a_stopped_or_moved_timer_does_not_fire_at_its_old_time),
-	        cmocka_unit_test(a_firing_timer_may_stop_one_that_is_due_with_it),
-	        cmocka_unit_test(timers_of_a_destroyed_wheel_are_not_running),
-	        cmocka_unit_test(the_wheel_agrees_with_a_plain_list),
-	        cmocka_unit_test(a_wheel_is_one_allocation),
+		cmocka_unit_test(a_timer_fires_in_its_millisecond_whatever_the_delay),
+		cmocka_unit_test(no_delay_fires_in_the_next_run_and_not_before),
+		cmocka_unit_test(a_restart_counts_from_now_even_after_a_stall),
+		cmocka_unit_test(a_day_in_one_step_fires_all_in_order_of_due_time),
+		cmocka_unit_test(a_stopped_or_moved_timer_does_not_fire_at_its_old_time),
+		cmocka_unit_test(a_firing_timer_may_stop_one_that_is_due_with_it),
+		cmocka_unit_test(timers_of_a_destroyed_wheel_are_not_running),
+		cmocka_unit_test(the_wheel_agrees_with_a_plain_list),
+		cmocka_unit_test(a_wheel_is_one_allocation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
