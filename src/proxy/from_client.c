@@ -52,7 +52,7 @@ static int route_initial(struct incoming *in, const struct binding *binding, str
 		return 0;
 	}
 	if (name_addr_parse(first_of(service_route), &first))
-		plan->preferred = view_find_uri(in->proxy->view, &first.uri);
+		plan->preferred = proxy_target_of(in->proxy, &first.uri);
 	return message_append(in->message, "Route", service_route);
 }
 
@@ -92,8 +92,9 @@ static int route_in_dialog(struct incoming *in, struct request_plan *plan)
 		uri = next.uri;
 	else
 		message_request_uri(in->message, &uri);
-	plan->preferred = view_find_uri(in->proxy->view, &uri);
-	return 0;
+	plan->preferred = proxy_target_of(in->proxy, &uri);
+	popped = route_apply_strict(in->message);
+	return popped == -ENOMEM ? popped : 0;
 }
 
 static int add_record_routes(struct incoming *in)

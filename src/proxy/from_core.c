@@ -51,14 +51,26 @@ static int add_record_routes(struct incoming *in, const struct flow *flow)
 	return err;
 }
 
+static int pop_routes(struct incoming *in)
+{
+	struct uri uri;
+	int done = 0;
+
+	message_request_uri(in->message, &uri);
+	if (uri_names_us(in->proxy, &uri) && !slice_is_empty(uri.user))
+		done = route_undo_strict(in->message);
+	if (done >= 0)
+		done = route_pop_own(in->proxy, in->message);
+	if (done >= 0)
+		done = route_apply_strict(in->message);
+	return done == -EINVAL ? 0 : done; /* a Route that cannot be read is not ours to judge */
+}
+
 static int edit_request(struct incoming *in, const struct flow *flow)
 {
 	int hops = message_max_forwards(in->message);
-	int err;
+	int err = pop_routes(in);
 
-	err = route_undo_strict(in->message, in->proxy);
-	if (err == 0)
-		err = route_pop_own(in->proxy, in->message);
 	if (err >= 0)
 		err = trust_strip(in->message, CROSSING_CORE_TO_CLIENT);
 	if (err == 0)

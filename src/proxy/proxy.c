@@ -105,6 +105,11 @@ bool uri_names_us(const struct proxy *proxy, const struct uri *uri)
 	return false;
 }
 
+const struct view_target *proxy_target_of(const struct proxy *proxy, const struct uri *uri)
+{
+	return proxy->view != NULL ? view_find_uri(proxy->view, uri) : NULL;
+}
+
 int route_pop_own(struct proxy *proxy, struct message *message)
 {
 	struct name_addr route;

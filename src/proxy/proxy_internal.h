@@ -70,6 +70,8 @@ void ack_forward(struct incoming *in, const struct request_plan *plan);
  * Returns how many, or negative errno. */
 int route_pop_own(struct proxy *proxy, struct message *message);
 /* True if this URI's host and port name one of our listeners (bind or advertise). */
+/* The target that a URI names, or NULL: none, or there is no view yet. */
+const struct view_target *proxy_target_of(const struct proxy *proxy, const struct uri *uri);
 bool uri_names_us(const struct proxy *proxy, const struct uri *uri);
 
 /* ---- trust.c ---- */

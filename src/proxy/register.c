@@ -38,9 +38,9 @@ static int mark_integrity(struct incoming *in, struct slice aor)
 	if (!message_header(in->message, "Authorization", &authorization))
 		return 0;
 	if (in->flow != NULL && flow_binding(in->flow, aor) != NULL)
-		standing = "ip-assoc-yes";
+		standing = "\"ip-assoc-yes\"";
 	else if (digest_has(authorization, "response"))
-		standing = "ip-assoc-pending";
+		standing = "\"ip-assoc-pending\"";
 	return message_set_authorization_param(in->message, "Authorization", "integrity-protected",
 	                                       standing);
 }

@@ -360,6 +360,7 @@ static void take_final(struct branch *branch, struct message *response, int stat
 	if (keep_waiting(context, status)) {
 		bytes_release(&context->best);
 		context->best = flat;
+		flat = NULL;
 		context->best_status = status;
 	} else if (context->answered) { /* a further 2xx: RFC 3261 16.7 step 5, RFC 6026 */
 		server_txn_forward(context->server, status, &flat);

@@ -1,0 +1,194 @@
+/* REGISTER through the proxy: what is added, what is taken away, what a 2xx teaches. */
+#include "support/proxy_world.h"
+
+static void register_gets_path_with_token_and_ob(void **state)
+{
+	struct world *world = *state;
+	const char *text;
+
+	world_client_register_over(world, 1, "r1", "");
+	assert_int_equal(world->sent_count, 1);
+	text = world->sent[0].text;
+	assert_contains(text, "\r\nPath: <sip:");
+	assert_contains(world_header(text, "Path"), flow_token_text(world_flow(world, 1)));
+	assert_contains(world_header(text, "Path"), "@127.0.0.1:5058;transport=tcp;lr;ob>");
+	assert_string_equal(world_header(text, "P-Visited-Network-ID"), "\"example.net\"");
+	assert_string_equal(world_header(text, "Max-Forwards"), "69");
+}
+
+static void path_of_a_client_behind_a_proxy_has_no_ob(void **state)
+{
+	struct world *world = *state;
+
+	world_client_register_over(world, 1, "r1", "Via: SIP/2.0/UDP 10.1.1.1;branch=z9hG4bKinner\r\n");
+	assert_contains(world_header(world->sent[0].text, "Path"), ";lr>");
+}
+
+static void register_goes_to_one_local_sprout_with_one_route(void **state)
+{
+	struct world *world = *state;
+
+	world_client_register_over(world, 1, "r1", "Route: <sip:127.0.0.1:5060;lr>\r\n");
+	assert_int_equal(world->sent_count, 1);
+	assert_int_equal(world_count_lines(world->sent[0].text, "Route"), 1);
+	assert_contains(world_header(world->sent[0].text, "Route"), "<sip:127.0.1.");
+	assert_contains(world_header(world->sent[0].text, "Route"), ":5054;transport=tcp;lr;orig>");
+	assert_contains(world_header(world->sent[0].text, "Via"), "SIP/2.0/TCP 127.0.0.1:5058;branch=z9hG4bK");
+}
+
+static void what_a_client_says_of_its_standing_is_taken_away(void **state)
+{
+	struct world *world = *state;
+	const char *text;
+
+	world_client_register_over(world, 1, "r1",
+	                           "Path: <sip:evil@192.0.2.66;lr>\r\n"
+	                           "P-Asserted-Identity: <sip:boss@example.net>\r\n"
+	                           "P-Charging-Vector: icid-value=1\r\n"
+	                           "P-Visited-Network-ID: evil.example\r\n"
+	                           "Authorization: Digest username=\"u\",realm=\"r\",response=\"abc\","
+	                           "integrity-protected=\"yes\"\r\n");
+	text = world->sent[0].text;
+	assert_lacks(text, "evil");
+	assert_lacks(text, "boss");
+	assert_lacks(text, "icid-value");
+	assert_lacks(text, "\"yes\"");
+	assert_contains(text, "integrity-protected=\"ip-assoc-pending\"");
+	assert_int_equal(world_count_lines(text, "Path"), 1);
+}
+
+static void authorization_over_a_registered_flow_is_vouched_for(void **state)
+{
+	struct world *world = *state;
+
+	world_register(world, 1);
+	world_client_register_over(world, 1, "again",
+	                           "Authorization: Digest username=\"u\",realm=\"r\",response=\"abc\"\r\n");
+	assert_contains(world->sent[0].text, "integrity-protected=\"ip-assoc-yes\"");
+}
+
+static void a_200_makes_the_flow_registered(void **state)
+{
+	struct world *world = *state;
+	const struct binding *binding;
+
+	world_register(world, 1);
+	assert_int_equal(flow_state(world_flow(world, 1)), FLOW_REGISTERED);
+	binding = flow_binding(world_flow(world, 1), SLICE_LITERAL("sip:user1@example.net"));
+	assert_non_null(binding);
+	assert_int_equal(binding_identity_count(binding), 2);
+}
+
+static void a_challenge_passes_and_teaches_nothing(void **state)
+{
+	struct world *world = *state;
+
+	world_client_register_over(world, 1, "r1", "");
+	world_answer(world, 0, "401 Unauthorized", "WWW-Authenticate: Digest realm=\"r\",nonce=\"n\"\r\n");
+	assert_status(world, 1, "401");
+	assert_contains(world->sent[1].text, "nonce=\"n\"");
+	assert_int_equal(flow_state(world_flow(world, 1)), FLOW_NEW);
+}
+
+static void the_answer_goes_back_with_the_clients_via_alone(void **state)
+{
+	struct world *world = *state;
+
+	world_client_register_over(world, 1, "r1", "");
+	world_answer(world, 0, "200 OK", "Contact: <sip:user1@192.0.2.1:10001>;expires=60\r\n"
+	                                 "P-Charging-Vector: icid-value=1\r\n");
+	assert_status(world, 1, "200");
+	assert_int_equal(world_count_lines(world->sent[1].text, "Via"), 1);
+	assert_contains(world_header(world->sent[1].text, "Via"), "rport=10001");
+	assert_lacks(world->sent[1].text, "icid-value");
+	assert_int_equal(address_port(&world->sent[1].hop.remote), 10001);
+}
+
+static void a_retransmitted_register_reaches_no_sprout_twice(void **state)
+{
+	struct world *world = *state;
+
+	world_client_register_over(world, 1, "r1", "");
+	world_client_register_over(world, 1, "r1", "");
+	assert_int_equal(world->sent_count, 1);
+	world_answer(world, 0, "200 OK", "Contact: <sip:user1@192.0.2.1:10001>;expires=60\r\n");
+	world_client_register_over(world, 1, "r1", "");
+	assert_int_equal(world->sent_count, 3);
+	assert_string_equal(world->sent[1].text, world->sent[2].text);
+}
+
+static void without_rport_an_unregistered_client_is_answered_at_its_sent_by(void **state)
+{
+	struct world *world = *state;
+	struct hop hop = world_client_hop(1);
+
+	world_packet(world, &hop,
+	             "REGISTER sip:example.net SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:7777;branch=z9hG4bKx\r\n"
+	             "From: <sip:u@example.net>;tag=1\r\nTo: <sip:u@example.net>\r\nCall-ID: x\r\nCSeq: 1 REGISTER\r\n"
+	             "Contact: <sip:u@192.0.2.1:7777>\r\nContent-Length: 0\r\n\r\n");
+	world_answer(world, 0, "401 Unauthorized", "");
+	assert_int_equal(address_port(&world->sent[1].hop.remote), 7777);
+	assert_string_equal(world_header(world->sent[0].text, "Max-Forwards"), "70");
+}
+
+static void register_with_a_bad_contact_is_refused(void **state)
+{
+	struct world *world = *state;
+	struct hop hop = world_client_hop(1);
+
+	world_packet(world, &hop,
+	             "REGISTER sip:example.net SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:10001;branch=z9hG4bKx;rport\r\n"
+	             "From: <sip:u@example.net>;tag=1\r\nTo: <sip:u@example.net>\r\nCall-ID: x\r\nCSeq: 1 REGISTER\r\n"
+	             "Contact: <sip:u@192.0.2.1:99999>\r\nContent-Length: 0\r\n\r\n");
+	assert_int_equal(world->sent_count, 1);
+	assert_status(world, 0, "400");
+}
+
+static void scene(void *arg)
+{
+	struct world world;
+
+	world_init(&world, TRANSPORT_TCP);
+	if (world_build(&world) == 0) {
+		enum target_state up[WORLD_TARGETS] = {TARGET_UP, TARGET_UP, TARGET_UP, TARGET_UP};
+		struct view *view = world_make_view(TRANSPORT_TCP, up);
+
+		proxy_set_view(world.proxy, view);
+		snapshot_release(&view->snapshot);
+		world_client_register_over(&world, 1, "r1", "");
+		if (world.sent_count > 0 && strncmp(world.sent[0].text, "REGISTER", 8) == 0)
+			world_answer(&world, 0, "200 OK",
+			             "Contact: <sip:user1@192.0.2.1:10001>;expires=60\r\n");
+		world_client_request(&world, 1, "MESSAGE", "sip:bob@example.net", "m1", "");
+	}
+	world_free(&world);
+}
+
+static void no_failed_allocation_breaks_a_registration(void **state)
+{
+	fake_clock_setup(state);
+	hash_key_init();
+	assert_int_equal(message_system_init(), 0);
+	assert_true(alloc_fail_each(scene, NULL) > 0);
+	fake_clock_teardown(state);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		world_test(register_gets_path_with_token_and_ob),
+		world_test(path_of_a_client_behind_a_proxy_has_no_ob),
+		world_test(register_goes_to_one_local_sprout_with_one_route),
+		world_test(what_a_client_says_of_its_standing_is_taken_away),
+		world_test(authorization_over_a_registered_flow_is_vouched_for),
+		world_test(a_200_makes_the_flow_registered),
+		world_test(a_challenge_passes_and_teaches_nothing),
+		world_test(the_answer_goes_back_with_the_clients_via_alone),
+		world_test(a_retransmitted_register_reaches_no_sprout_twice),
+		world_test(without_rport_an_unregistered_client_is_answered_at_its_sent_by),
+		world_test(register_with_a_bad_contact_is_refused),
+		cmocka_unit_test(no_failed_allocation_breaks_a_registration),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
