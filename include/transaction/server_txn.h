@@ -13,11 +13,11 @@ struct server_txn;
 struct txn_table;
 
 enum server_txn_state {
-	SERVER_TRYING,     /* non-INVITE: nothing answered yet */
+	SERVER_TRYING, /* non-INVITE: nothing answered yet */
 	SERVER_PROCEEDING,
-	SERVER_COMPLETED,  /* a final answer sent (INVITE: 300-699), ACK or timer awaited */
-	SERVER_CONFIRMED,  /* ACK heard */
-	SERVER_ACCEPTED,   /* INVITE: 2xx passed; more 2xx may pass (RFC 6026) */
+	SERVER_COMPLETED, /* a final answer sent (INVITE: 300-699), ACK or timer awaited */
+	SERVER_CONFIRMED, /* ACK heard */
+	SERVER_ACCEPTED,  /* INVITE: 2xx passed; more 2xx may pass (RFC 6026) */
 	SERVER_TERMINATED
 };
 
@@ -51,7 +51,7 @@ void server_txn_forget(struct server_txn *txn);
 
 enum server_txn_state server_txn_state(const struct server_txn *txn);
 enum sip_method server_txn_method(const struct server_txn *txn);
-void *server_txn_arg(const struct server_txn *txn); /* NULL once forgotten */
+void *server_txn_arg(const struct server_txn *txn);             /* NULL once forgotten */
 const struct hop *server_txn_hop(const struct server_txn *txn); /* the way back */
 uint64_t server_txn_born_ms(const struct server_txn *txn);
 

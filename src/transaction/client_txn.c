@@ -132,7 +132,7 @@ static void client_on_timer(struct timer *timer, void *arg)
 {
 	struct client_txn *client = CONTAINER_OF(arg, struct client_txn, txn);
 
-	if (client->failing && is_unanswered(client)) {
+	if (client->failing) {
 		client_fail(client, TXN_TRANSPORT);
 		return;
 	}
@@ -223,7 +223,8 @@ static void client_send_cancel(struct client_txn *client)
 
 void client_txn_cancel(struct client_txn *client, struct slice extra)
 {
-	if (!is_invite(client) || !is_unanswered(client) || client->failing || client->cancel_wanted)
+	if (!is_invite(client) || !is_unanswered(client) || client->failing ||
+	    client->cancel_wanted)
 		return;
 	client->cancel_wanted = true;
 	/* Made now, since extra is only lent; without memory it goes without extra, later. */

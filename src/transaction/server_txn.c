@@ -181,7 +181,9 @@ int server_txn_create(struct txn_table *table, struct message *request, const st
 static void server_pass_invite(struct server_txn *server, int status, struct bytes **response)
 {
 	if (server->state == SERVER_ACCEPTED && status / 100 == 2) {
-		server_send(server, *response); /* RFC 6026 7.1: one more 2xx, of another branch or repeated */
+		server_send(
+			server,
+			*response); /* RFC 6026 7.1: one more 2xx, of another branch or repeated */
 		return;
 	}
 	if (server->state != SERVER_PROCEEDING)

@@ -27,8 +27,9 @@ struct txn {
 	uint64_t fingerprint;      /* the other half of the key */
 	struct timer timer;
 	union {
-		struct list_link queued; /* completed, or ending; in neither while an answer is owed */
-		struct grave grave;      /* once dead */
+		struct list_link
+			queued;     /* completed, or ending; in neither while an answer is owed */
+		struct grave grave; /* once dead */
 	};
 	struct txn_table *table;
 	/* What would be sent again: the request, then the ACK; or our last response. NULL: nothing. */
@@ -61,13 +62,13 @@ struct txn_peer {
 struct client_txn {
 	struct txn txn;
 	const struct client_txn_events *events; /* NULL once forgotten */
-	struct txn_peer *peer;                  /* NULL: no final answer awaited, or it has failed */
-	struct list_link waiting;               /* of the peer */
-	struct bytes *cancel;                   /* the CANCEL that waits for a provisional; may be NULL */
-	int error;                              /* positive errno of TXN_TRANSPORT */
-	uint8_t state;                          /* enum client_txn_state */
-	bool failing;                           /* the timer of zero will tell of TXN_TRANSPORT */
-	bool has_ack;                           /* txn.bytes is the ACK */
+	struct txn_peer *peer;    /* NULL: no final answer awaited, or it has failed */
+	struct list_link waiting; /* of the peer */
+	struct bytes *cancel;     /* the CANCEL that waits for a provisional; may be NULL */
+	int error;                /* positive errno of TXN_TRANSPORT */
+	uint8_t state;            /* enum client_txn_state */
+	bool failing;             /* the timer of zero will tell of TXN_TRANSPORT */
+	bool has_ack;             /* txn.bytes is the ACK */
 	bool cancel_wanted;
 	bool cancel_sent;
 };
@@ -81,8 +82,9 @@ struct txn_table {
 	struct hash_table servers;
 	struct hash_table clients;
 	struct hash_table peers;
-	struct list completed; /* by time of completion: only absorbing, first to go when it gets tight */
-	struct list ending;    /* out of the tables, on_ended due by a timer of zero */
+	struct list
+		completed; /* by time of completion: only absorbing, first to go when it gets tight */
+	struct list ending; /* out of the tables, on_ended due by a timer of zero */
 };
 
 /* ---- keys: txn_key.c ---- */

@@ -118,7 +118,8 @@ static void end_early(struct txn_table *table)
 int txn_table_admit(struct txn_table *table)
 {
 	for (int n = 0; n < TXN_EARLY_PER_CREATE; n++)
-		if (txn_table_count(table) >= table->early_from && !list_is_empty(&table->completed))
+		if (txn_table_count(table) >= table->early_from &&
+		    !list_is_empty(&table->completed))
 			end_early(table);
 	return txn_table_count(table) < table->limit ? 0 : -ENOBUFS;
 }

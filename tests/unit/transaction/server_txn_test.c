@@ -24,8 +24,8 @@ static void play_rows(const char *method, const struct row *rows, size_t count)
 		seen = stage_look(&stage);
 		if (strcmp(seen, row->expected) != 0)
 			fail_msg("%s over %s, [%s] then [%s]: expected \"%s\", saw \"%s\"", method,
-			         transport_name(row->transport), row->before, row->input, row->expected,
-			         seen);
+			         transport_name(row->transport), row->before, row->input,
+			         row->expected, seen);
 		stage_strike(&stage);
 	}
 }
@@ -150,7 +150,8 @@ static void an_ended_transaction_leaves_the_table_before_it_tells(void **state)
 	/* the callback never comes from inside the call */
 	assert_string_equal(stage_look(&stage), "terminated |  | ");
 	assert_int_equal(txn_table_count(stage.table), 0);
-	assert_int_equal(stage_request_comes(&stage, (struct lines){.method = "OPTIONS"}), TXN_NONE);
+	assert_int_equal(stage_request_comes(&stage, (struct lines){.method = "OPTIONS"}),
+	                 TXN_NONE);
 	stage_play(&stage, "OPTIONS", "200 r200 +0", stage_play_server);
 	assert_string_equal(stage_look(&stage), "gone |  | ended");
 	stage_strike(&stage);

@@ -73,7 +73,8 @@ static inline int stage_send(void *arg, const struct hop *hop, struct bytes **by
 	stage->last_hop = *hop;
 	bytes_release(bytes);
 	stage->sends++;
-	sscanf(stage->last, strncmp(stage->last, "SIP/2.0 ", 8) == 0 ? "SIP/2.0 %3[0-9]" : "%31s", word);
+	sscanf(stage->last, strncmp(stage->last, "SIP/2.0 ", 8) == 0 ? "SIP/2.0 %3[0-9]" : "%31s",
+	       word);
 	stage_write(stage->sent, sizeof(stage->sent), word);
 	snprintf(when, sizeof(when), "%llu",
 	         (unsigned long long)(loop_now_ms(stage->loop) - stage->began_ms));
@@ -103,7 +104,8 @@ static inline void stage_on_failed(void *arg, struct client_txn *txn, enum txn_f
 {
 	struct stage *stage = arg;
 
-	stage_write(stage->told, sizeof(stage->told), failure == TXN_TIMEOUT ? "timeout" : "transport");
+	stage_write(stage->told, sizeof(stage->told),
+	            failure == TXN_TIMEOUT ? "timeout" : "transport");
 	if (failure == TXN_TRANSPORT)
 		assert_true(client_txn_error(txn) > 0);
 }
@@ -291,8 +293,8 @@ static inline int stage_serve(struct stage *stage, struct lines lines)
 
 	if (err != 0)
 		return err;
-	err = server_txn_create(stage->table, request, &stage->hop, &stage->hop, &stage_server_events,
-	                        stage, &stage->server);
+	err = server_txn_create(stage->table, request, &stage->hop, &stage->hop,
+	                        &stage_server_events, stage, &stage->server);
 	message_destroy(&request);
 	return err;
 }
@@ -311,8 +313,8 @@ static inline int stage_ask(struct stage *stage, const char *method, const char 
 	message_destroy(&request);
 	if (flat == NULL)
 		return -ENOMEM;
-	err = client_txn_create(stage->table, number, branch, &stage->hop, &flat, &stage_client_events,
-	                        stage, &stage->client);
+	err = client_txn_create(stage->table, number, branch, &stage->hop, &flat,
+	                        &stage_client_events, stage, &stage->client);
 	assert_null(flat);
 	return err;
 }

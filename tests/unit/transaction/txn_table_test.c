@@ -38,12 +38,12 @@ static void branch_sent_by_and_method_make_a_retransmission(void **state)
 		{"an unknown method", {.method = "BREW"}, TXN_NONE},
 		{"the ACK absorbed before its time", {.method = "ACK"}, TXN_ABSORBED},
 		{"the ACK of a 2xx has a branch of its own",
-		 {.method = "ACK", .branch = "z9hG4bK-stage-3"},
-		 TXN_NONE},
+	         {.method = "ACK", .branch = "z9hG4bK-stage-3"},
+	         TXN_NONE},
 		{"its CANCEL", {.method = "CANCEL"}, TXN_CANCEL},
 		{"a CANCEL of something else",
-		 {.method = "CANCEL", .branch = "z9hG4bK-stage-2"},
-		 TXN_NONE},
+	         {.method = "CANCEL", .branch = "z9hG4bK-stage-2"},
+	         TXN_NONE},
 		/* the branch alone tells, not the rest of the message */
 		{"another Call-ID", {.call_id = "call-2"}, TXN_ABSORBED},
 		{"a To tag", {.to_tag = "b2"}, TXN_ABSORBED},
@@ -142,7 +142,8 @@ static void a_repeated_cancel_gets_its_answer_again(void **state)
 	(void)state;
 	stage_build(&stage, TRANSPORT_UDP);
 	assert_int_equal(stage_serve(&stage, (struct lines){0}), 0);
-	assert_int_equal(stage_request_comes(&stage, (struct lines){.method = "CANCEL"}), TXN_CANCEL);
+	assert_int_equal(stage_request_comes(&stage, (struct lines){.method = "CANCEL"}),
+	                 TXN_CANCEL);
 	request = stage_request((struct lines){.method = "CANCEL"});
 	assert_int_equal(server_txn_create(stage.table, request, &stage.hop, &stage.hop, NULL, NULL,
 	                                   &cancel),
@@ -210,7 +211,8 @@ static void on_the_inside_sent_by_is_believed(void **state)
 	other.connection++;
 	address_set_port(&other.remote, 40000);
 	assert_int_equal(stage_request_comes_by(&stage, &other,
-	                                        (struct lines){.method = "CANCEL", .transport = "TCP"}),
+	                                        (struct lines){.method = "CANCEL",
+	                                                       .transport = "TCP"}),
 	                 TXN_CANCEL);
 	stage_strike(&stage);
 }
@@ -227,7 +229,8 @@ static void a_long_branch_matches_to_its_end(void **state)
 	other[sizeof(other) - 2] = 'c';
 	stage_build(&stage, TRANSPORT_UDP);
 	assert_int_equal(stage_serve(&stage, (struct lines){.branch = branch}), 0);
-	assert_int_equal(stage_request_comes(&stage, (struct lines){.branch = branch}), TXN_ABSORBED);
+	assert_int_equal(stage_request_comes(&stage, (struct lines){.branch = branch}),
+	                 TXN_ABSORBED);
 	assert_int_equal(stage_request_comes(&stage, (struct lines){.branch = other}), TXN_NONE);
 	stage_strike(&stage);
 }
@@ -310,7 +313,8 @@ static void a_lost_connection_fails_its_own_transactions_only(void **state)
 	other = stage.hop;
 	other.connection++;
 	for (unsigned i = 0; i < 300; i++)
-		ask_from_crowd(&stage, i % 3 == 0 ? &kept : &lost, i % 3 == 0 ? &other : &stage.hop, i);
+		ask_from_crowd(&stage, i % 3 == 0 ? &kept : &lost, i % 3 == 0 ? &other : &stage.hop,
+		               i);
 	txn_table_hop_lost(stage.table, &stage.hop, ECONNREFUSED);
 	assert_int_equal(lost.failed, 0); /* never from inside */
 	fake_loop_walk(stage.loop, 0);
@@ -391,8 +395,8 @@ static void at_the_limit_new_work_is_refused(void **state)
 		assert_int_equal(serve_number(&stage, i, &server), 0);
 	assert_int_equal(serve_number(&stage, 8, &server), -ENOBUFS);
 	flat = stage_response_bytes("OPTIONS", 200);
-	assert_int_equal(client_txn_create(stage.table, METHOD_OPTIONS, STAGE_BRANCH, &stage.hop, &flat,
-	                                   NULL, NULL, &client),
+	assert_int_equal(client_txn_create(stage.table, METHOD_OPTIONS, STAGE_BRANCH, &stage.hop,
+	                                   &flat, NULL, NULL, &client),
 	                 -ENOBUFS);
 	assert_null(flat);
 	assert_int_equal(txn_table_count(stage.table), 8);
@@ -514,8 +518,8 @@ static void a_hundred_thousand_come_and_go_and_leave_no_block(void **state)
 	before = memory_live_blocks();
 	stage_build(&stage, TRANSPORT_UDP);
 	txn_table_destroy(&stage.table);
-	assert_int_equal(txn_table_create(stage.loop, &(struct txn_sender){stage_send, &stage}, 300000,
-	                                  NULL, &stage.table),
+	assert_int_equal(txn_table_create(stage.loop, &(struct txn_sender){stage_send, &stage},
+	                                  300000, NULL, &stage.table),
 	                 0);
 	for (unsigned i = 0; i < 100000; i++) {
 		if (i % 2 == 0) {
