@@ -290,6 +290,16 @@ static inline int peer_socket(int type, const char *bind_to, struct address *bou
 	return fd;
 }
 
+/* A port that nobody has, for sockets of several workers, which must share one: bound once, closed again. */
+static inline struct address free_address(int type, const char *bind_to)
+{
+	struct address address;
+	int fd = peer_socket(type, bind_to, &address);
+
+	close(fd);
+	return address;
+}
+
 static inline int peer_connect(const char *from, const struct address *to)
 {
 	struct address bound;

@@ -10,22 +10,25 @@
 
 struct crew {
 	struct stage *members[WORKERS];
+	uint16_t port;
 };
 
-static int crew_open(struct crew *crew, const char *bind_to)
+static void crew_open(struct crew *crew, const char *bind_to)
 {
+	const struct address address = free_address(SOCK_DGRAM, bind_to);
+
+	crew->port = address_port(&address);
 	for (unsigned i = 0; i < WORKERS; i++) {
 		struct stage *stage = stage_new();
 
 		crew->members[i] = stage;
 		stage->settings.workers = WORKERS;
 		stage->settings.listener_count = 1;
-		stage->listeners[0].bind = stage_address(bind_to);
+		stage->listeners[0].bind = address;
 		assert_int_equal(loop_create("test", &stage->loop), 0);
 		assert_int_equal(transport_create(stage->loop, (uint8_t)i, &stage->settings, stage->metrics,
 		                                  &stage_events, stage, &stage->transport), 0);
 	}
-	return 0;
 }
 
 static void crew_close(struct crew *crew)
@@ -55,13 +58,14 @@ static unsigned crew_receive(struct crew *crew)
 	return 0;
 }
 
-static void expect_agreement(struct crew *crew, const char *from, const char *to_text, bool with_options)
+static void expect_agreement(struct crew *crew, const char *from, const char *to_host, bool with_options)
 {
 	const unsigned char options[8] = {IPOPT_NOP, IPOPT_NOP, IPOPT_NOP, IPOPT_NOP,
 	                                  IPOPT_NOP, IPOPT_NOP, IPOPT_NOP, IPOPT_EOL};
-	struct address to = stage_address(to_text);
+	struct address to = stage_address(to_host);
 	unsigned share[WORKERS] = {0};
 
+	address_set_port(&to, crew->port);
 	for (unsigned i = 0; i < 150; i++) {
 		struct address client;
 		int fd = peer_socket(SOCK_DGRAM, from, &client);
@@ -83,8 +87,8 @@ static void ipv4_goes_where_user_space_says(void **state)
 {
 	struct crew crew;
 
-	crew_open(&crew, "127.0.3.10:20611");
-	expect_agreement(&crew, "127.0.3.9:0", "127.0.3.10:20611", false);
+	crew_open(&crew, "127.0.3.10:0");
+	expect_agreement(&crew, "127.0.3.9:0", "127.0.3.10:0", false);
 	crew_close(&crew);
 }
 
@@ -92,8 +96,8 @@ static void ipv4_with_options_goes_there_too(void **state)
 {
 	struct crew crew;
 
-	crew_open(&crew, "127.0.3.10:20612");
-	expect_agreement(&crew, "127.0.3.9:0", "127.0.3.10:20612", true);
+	crew_open(&crew, "127.0.3.10:0");
+	expect_agreement(&crew, "127.0.3.9:0", "127.0.3.10:0", true);
 	crew_close(&crew);
 }
 
@@ -101,8 +105,8 @@ static void ipv6_goes_where_user_space_says(void **state)
 {
 	struct crew crew;
 
-	crew_open(&crew, "[::1]:20613");
-	expect_agreement(&crew, "[::1]:0", "[::1]:20613", false);
+	crew_open(&crew, "[::1]:0");
+	expect_agreement(&crew, "[::1]:0", "[::1]:0", false);
 	crew_close(&crew);
 }
 
@@ -110,9 +114,9 @@ static void both_families_on_one_socket_go_where_user_space_says(void **state)
 {
 	struct crew crew;
 
-	crew_open(&crew, "[::]:20614");
-	expect_agreement(&crew, "127.0.3.9:0", "127.0.3.10:20614", false);
-	expect_agreement(&crew, "[::1]:0", "[::1]:20614", false);
+	crew_open(&crew, "[::]:0");
+	expect_agreement(&crew, "127.0.3.9:0", "127.0.3.10:0", false);
+	expect_agreement(&crew, "[::1]:0", "[::1]:0", false);
 	crew_close(&crew);
 }
 

@@ -178,20 +178,10 @@ static void request_on_the_core_port_is_answered_from_the_core_port(void **state
 	close(fd);
 }
 
-/* A port that nobody has: bound once, closed again. */
-static struct address dead_peer(void)
-{
-	struct address address;
-	int fd = peer_socket(SOCK_DGRAM, "127.0.3.8:0", &address);
-
-	close(fd);
-	return address;
-}
-
 static void icmp_blames_the_dead_peer_and_not_the_healthy_one(void **state)
 {
 	struct stage *stage = *state;
-	struct address healthy, dead = dead_peer();
+	struct address healthy, dead = free_address(SOCK_DGRAM, "127.0.3.8:0");
 	int fd = peer_socket(SOCK_DGRAM, "127.0.3.9:0", &healthy);
 	struct hop to_dead = stage_open_hop(stage, TRANSPORT_UDP, &dead);
 	struct hop to_healthy = stage_open_hop(stage, TRANSPORT_UDP, &healthy);
@@ -219,7 +209,7 @@ static void icmp_blames_the_dead_peer_and_not_the_healthy_one(void **state)
 static void pending_icmp_does_not_stop_reading(void **state)
 {
 	struct stage *stage = *state;
-	struct address sprout, dead = dead_peer(), ours;
+	struct address sprout, dead = free_address(SOCK_DGRAM, "127.0.3.8:0"), ours;
 	char sent_by[64];
 	int fd = peer_socket(SOCK_DGRAM, "127.0.3.9:0", &sprout);
 	struct hop hop = stage_open_hop(stage, TRANSPORT_UDP, &dead);
