@@ -38,8 +38,8 @@ struct worker_reports {
 int worker_create(const struct worker_settings *settings, uint8_t index,
                   struct metrics_registry *registry, const struct worker_reports *reports,
                   struct worker **out);
-/* Tell everyone where the others live; then start each. */
-void worker_connect(struct worker *const *workers, unsigned count);
+/* Tell everyone where the others live (the array outlives them); then start each. 0 or -ENOMEM. */
+int worker_connect(struct worker *const *workers, unsigned count);
 int worker_start(struct worker *worker);
 struct loop *worker_loop(struct worker *worker);
 /* After its loop has been joined. */

@@ -166,7 +166,7 @@ static int create_workers(struct control *control)
 			control->worker_count++;
 	}
 	if (err == 0)
-		worker_connect(control->workers, count);
+		err = worker_connect(control->workers, count);
 	return err;
 }
 

@@ -27,7 +27,8 @@ struct worker {
 	struct probes *probes;
 	struct proxy *proxy;
 	struct branch_source branches;
-	struct worker *const *siblings; /* index = worker */
+	struct worker *const *siblings;    /* index = worker */
+	struct transport **sibling_transports; /* owned; the same order, lent to our transport */
 	unsigned sibling_count;
 	struct timer stop_look;
 	uint64_t stop_at_ms; /* UINT64_MAX: not stopping */
@@ -290,21 +291,26 @@ void worker_destroy(struct worker **out)
 	flow_table_destroy(&worker->flows);
 	transport_destroy(&worker->transport);
 	loop_destroy(&worker->loop);
+	memory_free(worker->sibling_transports);
 	memory_free(worker);
 	*out = NULL;
 }
 
-void worker_connect(struct worker *const *workers, unsigned count)
+int worker_connect(struct worker *const *workers, unsigned count)
 {
-	struct transport *transports[256];
-
-	for (unsigned i = 0; i < count; i++)
-		transports[i] = workers[i]->transport;
 	for (unsigned i = 0; i < count; i++) {
-		transport_set_siblings(workers[i]->transport, transports);
-		workers[i]->siblings = workers;
-		workers[i]->sibling_count = count;
+		struct worker *worker = workers[i];
+
+		worker->sibling_transports = memory_alloc(count * sizeof(struct transport *));
+		if (worker->sibling_transports == NULL)
+			return -ENOMEM;
+		for (unsigned j = 0; j < count; j++)
+			worker->sibling_transports[j] = workers[j]->transport;
+		transport_set_siblings(worker->transport, worker->sibling_transports);
+		worker->siblings = workers;
+		worker->sibling_count = count;
 	}
+	return 0;
 }
 
 int worker_start(struct worker *worker)
