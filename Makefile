@@ -73,6 +73,9 @@ $(PRESENT):
 		libsystemd=libsystemd-dev
 	@mkdir -p $(@D)
 	@touch $@
+$(PRESENT)-tests: | $(PRESENT)
+	@scripts/deps present cmocka=libcmocka-dev $(CLANG):clang
+	@touch $@
 
 # ---- objects, archives, programs ----
 
@@ -113,7 +116,7 @@ THREADED := loop/% transport/% base/log_test base/memory_test %_threads_test
 THREADED_TESTS := $(filter $(THREADED:%=$(BUILD)/unit/%),$(UNIT_TESTS))
 
 SUPPORT := $(BUILD)/lib/libsupport.a
-$(BUILD)/obj/support/%.o: tests/support/%.c | $(PRESENT)
+$(BUILD)/obj/support/%.o: tests/support/%.c | $(PRESENT)-tests
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -Itests -MMD -MP -c $< -o $@
@@ -159,7 +162,7 @@ FUZZ_SAN := address,undefined -fno-sanitize-recover=undefined
 FUZZ_CFLAGS = $(filter-out -Werror -O%,$(CFLAGS_ALL)) -O1 $(SOFIA_CFLAGS)
 FUZZ_OBJECTS := $(patsubst src/%.c,$(BUILD)/fuzz/obj/%.o,$(foreach layer,$(LAYERS),$(wildcard src/$(layer)/*.c)))
 
-$(BUILD)/fuzz/obj/%.o: src/%.c | $(PRESENT)
+$(BUILD)/fuzz/obj/%.o: src/%.c | $(PRESENT)-tests
 	$(call say,FUZZ,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,$(FUZZ_SAN) -MMD -MP -c $< -o $@
@@ -208,8 +211,10 @@ SOURCES = $(shell find src include tests -name '*.[ch]')
 
 .PHONY: lint format install clean
 lint: ## clang-tidy over the sources
+	@scripts/deps present clang-tidy:clang-tidy
 	@find src -name '*.c' | sort | xargs -P $(JOBS) -I FILE clang-tidy --quiet FILE -- $(CFLAGS_ALL) $(SOFIA_CFLAGS)
 format: ## lay out all C sources by .clang-format
+	@scripts/deps present clang-format:clang-format
 	@clang-format -i $(SOURCES)
 install: all ## install to DESTDIR=, PREFIX=/usr/local; the configuration to SYSCONFDIR=/etc
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/bono $(DESTDIR)$(SYSCONFDIR)/bono
