@@ -15,9 +15,9 @@
  * live are meant then; only if none shall live, those that go are named and requested_s is 0.
  */
 struct registration {
-	char *aor;            /* canonical To URI; owned */
-	char *contacts;       /* "\n"-separated contact URIs as written; owned; "*"; "": none (a query) */
-	char *instance;       /* +sip.instance of the first of them; owned; NULL: none */
+	char *aor;      /* canonical To URI; owned */
+	char *contacts; /* "\n"-separated contact URIs as written; owned; "*"; "": none (a query) */
+	char *instance; /* +sip.instance of the first of them; owned; NULL: none */
 	uint32_t reg_id;      /* of the first; 0: none */
 	uint32_t requested_s; /* expiry asked: contact param, Expires header, else 3600; "*": 0 */
 };

@@ -17,7 +17,7 @@ struct flow_table_settings {
 	uint32_t node;  /* flow_token_node_id */
 	uint32_t epoch; /* start of the process, seconds */
 	unsigned workers;
-	size_t limit;             /* flows of this worker */
+	size_t limit; /* flows of this worker */
 	/* A UDP flow without a binding ends after this silence. A stream's flow ends with its connection,
 	 * whose idleness is transport's to judge. */
 	uint64_t unregistered_ms;
@@ -45,9 +45,9 @@ struct flow *flow_table_find(struct flow_table *table, uint64_t id);
 enum flow_lookup {
 	FLOW_HERE,      /* *flow */
 	FLOW_ELSEWHERE, /* another worker of this process owns it: *worker */
-	FLOW_GONE,      /* ended, of an earlier life, of more workers than now, of another node: 430 */
-	FLOW_FORGED,    /* 403 */
-	FLOW_NO_TOKEN,  /* not of our form: an ordinary user part */
+	FLOW_GONE,   /* ended, of an earlier life, of more workers than now, of another node: 430 */
+	FLOW_FORGED, /* 403 */
+	FLOW_NO_TOKEN, /* not of our form: an ordinary user part */
 };
 /* What a user part of a Route names. A flow that was replaced or whose connection broke is followed to the flow
  * of this worker that holds the same AoR, instance and reg-id now, until the old binding would have lapsed.

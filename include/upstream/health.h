@@ -11,14 +11,14 @@
 #include "upstream/view.h"
 
 enum health_input {
-	HEALTH_PROBE_OK,          /* any final answer but 503 */
-	HEALTH_PROBE_OVERLOADED,  /* 503 to a probe */
+	HEALTH_PROBE_OK,         /* any final answer but 503 */
+	HEALTH_PROBE_OVERLOADED, /* 503 to a probe */
 	HEALTH_PROBE_TIMED_OUT,
-	HEALTH_PROBE_REFUSED,     /* connection refused, reset, ICMP, no route */
+	HEALTH_PROBE_REFUSED, /* connection refused, reset, ICMP, no route */
 	HEALTH_TRAFFIC_ANSWERED,
-	HEALTH_TRAFFIC_REFUSED,   /* refused or unreachable: nobody listens */
-	HEALTH_TRAFFIC_RESET,     /* an open connection broke */
-	HEALTH_TRAFFIC_SILENT,    /* no first answer in time, or timed out */
+	HEALTH_TRAFFIC_REFUSED,    /* refused or unreachable: nobody listens */
+	HEALTH_TRAFFIC_RESET,      /* an open connection broke */
+	HEALTH_TRAFFIC_SILENT,     /* no first answer in time, or timed out */
 	HEALTH_TRAFFIC_OVERLOADED, /* 503; value: Retry-After in ms, 0 none */
 	HEALTH_OPERATOR_DRAIN,
 	HEALTH_OPERATOR_ENABLE,
@@ -52,18 +52,18 @@ struct health {
 	const struct health_settings *settings;
 	enum target_state state;
 	enum health_reason reason;
-	uint64_t since_ms;          /* when the state began */
-	uint64_t window;            /* the last 64 probes, newest in bit 0, 1: answered */
+	uint64_t since_ms; /* when the state began */
+	uint64_t window;   /* the last 64 probes, newest in bit 0, 1: answered */
 	unsigned window_length;
-	unsigned misses, hits;      /* probes lost / answered in a row */
-	unsigned silent;            /* requests without a first answer since the last sign of life */
-	uint64_t last_answer_ms;    /* 0: never */
+	unsigned misses, hits;   /* probes lost / answered in a row */
+	unsigned silent;         /* requests without a first answer since the last sign of life */
+	uint64_t last_answer_ms; /* 0: never */
 	uint64_t overloaded_until_ms;
-	int64_t probe_us;           /* round trip of the last answered probe, -1 */
-	uint32_t generation;        /* the probe whose answer counts next */
+	int64_t probe_us;    /* round trip of the last answered probe, -1 */
+	uint32_t generation; /* the probe whose answer counts next */
 	uint64_t next_probe_ms;
 	uint64_t transitions;
-	bool drained;               /* the operator's word */
+	bool drained; /* the operator's word */
 };
 
 void health_init(struct health *health, const struct health_settings *settings, uint64_t now_ms,

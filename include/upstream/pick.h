@@ -29,7 +29,8 @@ enum pick_answer pick_target(const struct view *view, const struct pick_tried *t
 enum pick_answer pick_target_preferring(const struct view *view, const struct pick_tried *tried,
                                         uint64_t key, const struct view_target *preferred,
                                         const struct view_target **target);
-void pick_mark_tried(struct pick_tried *tried, uint32_t id); /* a full list forgets nothing: stays full */
+void pick_mark_tried(struct pick_tried *tried,
+                     uint32_t id); /* a full list forgets nothing: stays full */
 bool pick_was_tried(const struct pick_tried *tried, uint32_t id);
 
 #endif

@@ -17,7 +17,8 @@ typedef void probe_done_fn(void *arg, uint32_t target_id, uint32_t generation,
 
 /* open: as transport_open (tests bring their own); sent_by: as transport_sent_by. */
 struct probe_ways {
-	int (*open)(void *arg, enum sip_transport kind, const struct address *peer, struct hop *out);
+	int (*open)(void *arg, enum sip_transport kind, const struct address *peer,
+	            struct hop *out);
 	const char *(*sent_by)(void *arg, const struct hop *hop);
 	void *arg;
 };
@@ -30,6 +31,6 @@ void probes_destroy(struct probes **probes);
 /* done is called exactly once, later, never from inside; target is only read during the call.
  * -ENOMEM: nothing was begun and done will not be called (failover's own time limit stands behind it). */
 int probe_send(struct probes *probes, const struct view_target *target, uint32_t generation,
-                uint64_t timeout_ms);
+               uint64_t timeout_ms);
 
 #endif

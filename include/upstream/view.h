@@ -25,17 +25,18 @@ enum target_state {
 const char *target_state_name(enum target_state state); /* "UP" */
 
 struct view_target {
-	uint32_t id;   /* also the slot of its metrics; < VIEW_TARGETS_MAX */
-	uint32_t site; /* index in view->sites */
+	uint32_t id;            /* also the slot of its metrics; < VIEW_TARGETS_MAX */
+	uint32_t site;          /* index in view->sites */
 	const char *name, *uri; /* uri as configured, "sip:10.0.0.21:5054;transport=tcp" */
-	const char *route_uri;  /* "sip:10.0.0.21:5054;transport=tcp;lr;orig" without <>: for the Route */
+	const char *
+		route_uri; /* "sip:10.0.0.21:5054;transport=tcp;lr;orig" without <>: for the Route */
 	struct address address;
 	enum sip_transport transport;
 	unsigned weight;
 	enum target_state state;
 	const char *reason; /* static words for why it is in that state */
 	uint64_t since_wall_ms;
-	int64_t probe_us; /* last answered probe, -1: never */
+	int64_t probe_us;    /* last answered probe, -1: never */
 	uint32_t generation; /* of the probe series; a late answer of an older one is ignored */
 };
 

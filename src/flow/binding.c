@@ -320,8 +320,7 @@ static void service_route_write(struct buffer *out, const struct message *respon
 
 /* Lengths in `shape`, text in `text`. */
 static int binding_write(struct slice aor, const struct grant *grant,
-                         const struct message *response, struct binding *shape,
-                         struct buffer *text)
+                         const struct message *response, struct binding *shape, struct buffer *text)
 {
 	size_t start;
 

@@ -76,7 +76,7 @@ static uint64_t flow_earliest_expiry(const struct flow *flow)
 {
 	uint64_t earliest = UINT64_MAX;
 
-	LIST_FOR_EACH (link, &flow->bindings) {
+	LIST_FOR_EACH(link, &flow->bindings) {
 		const struct binding *binding = CONTAINER_OF(link, struct binding, in_flow);
 
 		if (binding->expires_ms < earliest)
@@ -116,7 +116,7 @@ static void flow_unregister(struct flow *flow, enum flow_close reason)
 
 static void flow_expire_bindings(struct flow *flow, uint64_t now)
 {
-	LIST_FOR_EACH_SAFE (link, &flow->bindings) {
+	LIST_FOR_EACH_SAFE(link, &flow->bindings) {
 		struct binding *binding = CONTAINER_OF(link, struct binding, in_flow);
 
 		if (binding->expires_ms <= now)
@@ -162,7 +162,7 @@ void flow_drop_bindings(struct flow *flow)
 
 static struct binding *flow_find_binding(const struct flow *flow, struct slice aor)
 {
-	LIST_FOR_EACH (link, &flow->bindings) {
+	LIST_FOR_EACH(link, &flow->bindings) {
 		struct binding *binding = CONTAINER_OF(link, struct binding, in_flow);
 
 		if (slice_equal(binding_aor(binding), aor))
@@ -178,7 +178,7 @@ const struct binding *flow_binding(const struct flow *flow, struct slice aor)
 
 const struct binding *flow_binding_at(const struct flow *flow, unsigned index)
 {
-	LIST_FOR_EACH (link, &flow->bindings) {
+	LIST_FOR_EACH(link, &flow->bindings) {
 		if (index-- == 0)
 			return CONTAINER_OF(link, struct binding, in_flow);
 	}
@@ -290,7 +290,7 @@ const struct binding *flow_identity_for(const struct flow *flow, const struct na
 	const struct binding *first;
 
 	if (preferred != NULL) {
-		LIST_FOR_EACH (link, &flow->bindings) {
+		LIST_FOR_EACH(link, &flow->bindings) {
 			struct binding *binding = CONTAINER_OF(link, struct binding, in_flow);
 
 			if (binding_find_identity(binding, &preferred->uri, identity))

@@ -20,19 +20,20 @@ struct binding {
 	uint64_t expires_ms;
 	uint32_t reg_id;
 	uint32_t identity_count;
-	uint32_t aor_length, contact_length, instance_length, service_route_length, identities_length;
+	uint32_t aor_length, contact_length, instance_length, service_route_length,
+		identities_length;
 	char text[]; /* aor, contact, instance, Service-Route, identities (each followed by '\n') */
 };
 
 struct flow {
 	struct flow_table *table;
-	enum flow_state state;        /* written by flow_set_state alone */
-	uint32_t generation;          /* carried in the token, compared; 0: hops are not re-used yet */
-	struct hop hop;               /* the way back to the client */
+	enum flow_state state; /* written by flow_set_state alone */
+	uint32_t generation;   /* carried in the token, compared; 0: hops are not re-used yet */
+	struct hop hop;        /* the way back to the client */
 	uint64_t id;
 	uint64_t born_ms, touched_ms;
-	struct list bindings;         /* owned; empty until a REGISTER succeeds */
-	struct timer life;            /* UDP without binding: idle; with bindings: the earliest expiry */
+	struct list bindings; /* owned; empty until a REGISTER succeeds */
+	struct timer life;    /* UDP without binding: idle; with bindings: the earliest expiry */
 	struct hash_link by_hop, by_id;
 	struct grave grave;
 	char token[FLOW_TOKEN_TEXT_MAX];
@@ -44,10 +45,10 @@ struct flow_table {
 	struct metrics *metrics; /* NULL: none */
 	const struct flow_table_events *events;
 	void *arg;
-	struct hash_table hops, ids;    /* every flow is in both */
-	struct hash_table instances;    /* bindings by (AoR, instance, reg-id) */
-	struct hash_table ended;        /* tombstones by id */
-	struct list ended_by_age;       /* the same, oldest first */
+	struct hash_table hops, ids; /* every flow is in both */
+	struct hash_table instances; /* bindings by (AoR, instance, reg-id) */
+	struct hash_table ended;     /* tombstones by id */
+	struct list ended_by_age;    /* the same, oldest first */
 	uint64_t next_id;
 	size_t counts[TRANSPORTS];
 	size_t registrations;

@@ -344,12 +344,11 @@ void flow_table_close(struct flow_table *table, struct flow *flow, enum flow_clo
 {
 	if (flow->state == FLOW_CLOSED)
 		return;
-	LIST_FOR_EACH (link, &flow->bindings) {
+	LIST_FOR_EACH(link, &flow->bindings) {
 		struct binding *binding = CONTAINER_OF(link, struct binding, in_flow);
 
 		if (close_is_survivable(reason) && binding_has_key(binding)) {
-			flow_table_remember(table, flow, binding_key(binding),
-			                    binding->expires_ms);
+			flow_table_remember(table, flow, binding_key(binding), binding->expires_ms);
 			break;
 		}
 	}

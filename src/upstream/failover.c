@@ -26,8 +26,8 @@
 
 struct watch { /* one target */
 	struct health health;
-	bool in_flight;        /* a probe is on its way: no second one */
-	uint64_t lost_ms;      /* when it counts as lost without a letter */
+	bool in_flight;   /* a probe is on its way: no second one */
+	uint64_t lost_ms; /* when it counts as lost without a letter */
 };
 
 struct failover {
@@ -36,11 +36,11 @@ struct failover {
 	const struct failover_events *events;
 	void *arg;
 	struct health_settings settings;
-	struct view living;      /* sites and targets as they are; views are copies of it */
-	struct watch *watches;   /* index as living.targets: also the id */
-	char **route_uris;       /* owned; as many as targets */
-	struct view *published;  /* the last copy; one reference */
-	bool changed;            /* since it was published */
+	struct view living;     /* sites and targets as they are; views are copies of it */
+	struct watch *watches;  /* index as living.targets: also the id */
+	char **route_uris;      /* owned; as many as targets */
+	struct view *published; /* the last copy; one reference */
+	bool changed;           /* since it was published */
 	struct timer tick, publish;
 };
 
@@ -86,8 +86,8 @@ static int failover_add_target(struct failover *failover, unsigned site,
 		.weight = from->weight,
 		.since_wall_ms = clock_wall_ms(),
 	};
-	health_init(&failover->watches[id].health, &failover->settings,
-	            loop_now_ms(failover->loop), random_below(FIRST_PROBE_SPREAD_MS));
+	health_init(&failover->watches[id].health, &failover->settings, loop_now_ms(failover->loop),
+	            random_below(FIRST_PROBE_SPREAD_MS));
 	failover->living.target_count++;
 	return 0;
 }
@@ -145,8 +145,7 @@ static const char *site_name(const struct failover *failover, const struct view_
 
 /* ---- metrics ---- */
 
-static int failover_name_metrics(const struct failover *failover,
-                                 struct metrics_registry *registry)
+static int failover_name_metrics(const struct failover *failover, struct metrics_registry *registry)
 {
 	const struct view *living = &failover->living;
 	unsigned i;
@@ -315,16 +314,16 @@ static void log_transition(const struct failover *failover, const struct view_ta
 	          when);
 }
 
-static void failover_on_transition(struct failover *failover, uint32_t id,
-                                   enum target_state before, uint64_t before_ms)
+static void failover_on_transition(struct failover *failover, uint32_t id, enum target_state before,
+                                   uint64_t before_ms)
 {
 	const struct health *health = &failover->watches[id].health;
 	struct view_target *target = &failover->living.targets[id];
 
 	target->since_wall_ms = clock_wall_ms();
 	log_transition(failover, target, before, before_ms);
-	metrics_add(failover->metrics, METRIC_TARGET_TRANSITIONS, id, health->state,
-	            health->reason, 1);
+	metrics_add(failover->metrics, METRIC_TARGET_TRANSITIONS, id, health->state, health->reason,
+	            1);
 	failover_measure_target(failover, id);
 	failover_publish_within(failover, 0);
 }

@@ -33,8 +33,8 @@ struct probe {
 	struct probes *probes;
 	struct list_link in_probes; /* in probes->under_way until its result is told */
 	struct client_txn *txn;     /* NULL: not sent, or over */
-	struct timer limit;         /* its time is over; or: tell the result that is already known */
-	enum health_input result;   /* what the timer tells */
+	struct timer limit;       /* its time is over; or: tell the result that is already known */
+	enum health_input result; /* what the timer tells */
 	uint32_t target_id, generation;
 	uint64_t sent_us;
 	struct grave grave;

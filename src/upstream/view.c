@@ -12,9 +12,8 @@
 #define SIPS_PORT 5061
 
 static const char *const state_names[TARGET_STATES] = {
-	[TARGET_UNKNOWN] = "UNKNOWN",       [TARGET_UP] = "UP",
-	[TARGET_DEGRADED] = "DEGRADED",     [TARGET_OVERLOADED] = "OVERLOADED",
-	[TARGET_DOWN] = "DOWN",             [TARGET_DRAINING] = "DRAINING",
+	[TARGET_UNKNOWN] = "UNKNOWN",       [TARGET_UP] = "UP",     [TARGET_DEGRADED] = "DEGRADED",
+	[TARGET_OVERLOADED] = "OVERLOADED", [TARGET_DOWN] = "DOWN", [TARGET_DRAINING] = "DRAINING",
 };
 
 const char *target_state_name(enum target_state state)
@@ -44,7 +43,7 @@ static size_t view_text_size(const struct view *like)
 		size += text_size(like->sites[i].name) + text_size(like->sites[i].advertise);
 	for (i = 0; i < like->target_count; i++) {
 		size += text_size(like->targets[i].name) + text_size(like->targets[i].uri) +
-			text_size(like->targets[i].route_uri);
+		        text_size(like->targets[i].route_uri);
 	}
 	return size;
 }

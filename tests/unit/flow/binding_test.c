@@ -105,7 +105,8 @@ static void all_identities_and_the_whole_service_route_are_learnt(void **state)
 	flow = stage_client(&stage, TRANSPORT_UDP, 1);
 	assert_int_equal(
 		stage_exchange(flow, ALICE, ALICE_CONTACT "\r\n",
-	                       ALICE_CONTACT ";expires=77\r\n"
+	                       ALICE_CONTACT
+	                       ";expires=77\r\n"
 	                       "P-Associated-URI: \"Alice A.\" <sip:alice.a@example.net>;x=1,"
 	                       " <tel:+15551234>\r\n"
 	                       "Service-Route: <sip:orig@scscf1.example.net;lr>\r\n"
@@ -137,13 +138,14 @@ static void a_later_2xx_replaces_all_that_was_known(void **state)
 	stage_set(&stage, 100);
 	flow = stage_client(&stage, TRANSPORT_UDP, 1);
 	assert_int_equal(stage_exchange(flow, ALICE, ALICE_CONTACT "\r\n",
-	                                ALICE_CONTACT "\r\n"
+	                                ALICE_CONTACT
+	                                "\r\n"
 	                                "P-Associated-URI: <sip:a@x.net>, <sip:b@x.net>\r\n"
 	                                "Service-Route: <sip:one;lr>\r\n"),
 	                 0);
 	assert_int_equal(stage_exchange(flow, ALICE, ALICE_CONTACT "\r\n",
 	                                ALICE_CONTACT "\r\n"
-	                                "P-Associated-URI: <sip:b@x.net>\r\n"),
+	                                              "P-Associated-URI: <sip:b@x.net>\r\n"),
 	                 0);
 	binding = flow_binding(flow, SLICE_LITERAL(ALICE));
 	assert_int_equal(binding_identity_count(binding), 1);
@@ -174,13 +176,16 @@ static void expiry_is_of_this_contact_among_those_of_other_devices(void **state)
 		uint32_t seconds;
 	} cases[] = {
 		{"Contact: <sip:alice@10.9.9.9>;expires=11, <sip:alice@10.0.0.5:5060>;expires=22,"
-	         " <sip:alice@10.8.8.8>;expires=33\r\nExpires: 44\r\n", 22},
+	         " <sip:alice@10.8.8.8>;expires=33\r\nExpires: 44\r\n",
+	         22},
 		{"Contact: <sip:alice@10.9.9.9>;expires=11, <sip:alice@10.0.0.5:5060>\r\n"
-	         "Expires: 44\r\n", 44},
+	         "Expires: 44\r\n",
+	         44},
 		{"Contact: <sip:alice@10.0.0.5:5060>\r\n", 3600},
 		{"Contact: \"Alice\" <sip:%61lice@10.0.0.5:5060>;q=0.5;expires=5\r\n", 5},
 		{"Contact: <sip:ALICE@10.0.0.5:5060>;expires=5, <sip:alice@10.0.0.5>;expires=6,"
-	         " <sip:alice@10.0.0.5:5060;x=1>;expires=7\r\n", 7},
+	         " <sip:alice@10.0.0.5:5060;x=1>;expires=7\r\n",
+	         7},
 	};
 	struct stage stage;
 	struct flow *flow;
@@ -189,8 +194,9 @@ static void expiry_is_of_this_contact_among_those_of_other_devices(void **state)
 	stage_set(&stage, 100);
 	flow = stage_client(&stage, TRANSPORT_UDP, 1);
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		assert_int_equal(
-			stage_exchange(flow, ALICE, ALICE_CONTACT "\r\n", cases[i].granted), 0);
+		assert_int_equal(stage_exchange(flow, ALICE, ALICE_CONTACT "\r\n",
+		                                cases[i].granted),
+		                 0);
 		assert_int_equal(binding_expires_ms(flow_binding_at(flow, 0)),
 		                 FAKE_CLOCK_START_MS + cases[i].seconds * UINT64_C(1000));
 	}
@@ -216,8 +222,7 @@ static void instance_and_reg_id_name_the_binding_whatever_its_uri(void **state)
 	assert_non_null(binding);
 	assert_int_equal(binding_expires_ms(binding), FAKE_CLOCK_START_MS + 40000);
 	assert_slice(binding_contact(binding), "sip:alice@192.0.2.1:1024");
-	assert_slice(binding_instance(binding),
-	             "<urn:uuid:00000000-0000-1000-8000-000A95A0E128>");
+	assert_slice(binding_instance(binding), "<urn:uuid:00000000-0000-1000-8000-000A95A0E128>");
 	assert_int_equal(binding_reg_id(binding), 1);
 	stage_strike(&stage);
 }
@@ -266,9 +271,9 @@ static void removal_ends_the_binding_and_a_udp_flow_with_it(void **state)
 		{ALICE_CONTACT ";expires=0\r\n", ""},
 		{ALICE_CONTACT "\r\nExpires: 0\r\n", "Contact: <sip:alice@10.9.9.9>;expires=9\r\n"},
 		{ALICE_CONTACT "\r\nExpires: 0\r\n", ALICE_CONTACT ";expires=60\r\n"},
-		{ALICE_CONTACT "\r\n", ""},                          /* refused silently */
+		{ALICE_CONTACT "\r\n", ""}, /* refused silently */
 		{ALICE_CONTACT "\r\n", ALICE_CONTACT ";expires=0\r\n"},
-		{"", ""},                                            /* a query: gone meanwhile */
+		{"", ""}, /* a query: gone meanwhile */
 	};
 	struct stage stage;
 	struct flow *udp, *tcp;
@@ -302,7 +307,8 @@ static void a_query_teaches_without_a_contact(void **state)
 	flow = stage_client(&stage, TRANSPORT_UDP, 1);
 	stage_registers(flow, 600);
 	assert_int_equal(stage_exchange(flow, ALICE, "",
-	                                ALICE_CONTACT ";expires=300\r\n"
+	                                ALICE_CONTACT
+	                                ";expires=300\r\n"
 	                                "P-Associated-URI: <sip:new@example.net>\r\n"),
 	                 0);
 	assert_int_equal(flow_state(flow), FLOW_REGISTERED);
@@ -403,7 +409,8 @@ static void preferred_identity_counts_only_if_it_is_associated(void **state)
 	assert_null(identity(flow, "<sip:alice@example.net>"));
 	assert_int_equal(
 		stage_exchange(flow, ALICE, ALICE_CONTACT "\r\n",
-	                       ALICE_CONTACT "\r\n"
+	                       ALICE_CONTACT
+	                       "\r\n"
 	                       "P-Associated-URI: <sip:alice@example.net>, <tel:+15551234>\r\n"),
 		0);
 	assert_int_equal(stage_exchange(flow, "sip:bob@example.net",
@@ -415,8 +422,7 @@ static void preferred_identity_counts_only_if_it_is_associated(void **state)
 	assert_string_equal(identity(flow, "<tel:+15551234>"), "<tel:+15551234>");
 	assert_string_equal(identity(flow, "\"The Boss\" <sip:bob@EXAMPLE.net>"),
 	                    "\"Bob\" <sip:bob@example.net>");
-	assert_string_equal(identity(flow, "<sip:mallory@example.net>"),
-	                    "<sip:alice@example.net>");
+	assert_string_equal(identity(flow, "<sip:mallory@example.net>"), "<sip:alice@example.net>");
 	stage_strike(&stage);
 }
 
@@ -452,7 +458,7 @@ static void refresh_scene(void *arg)
 	                     ALICE_CONTACT OUTBOUND ";expires=600\r\n");
 	assert_true(err == 0 || alloc_fail_happened());
 	assert_int_equal(flow_state(refresh->flow), FLOW_REGISTERED); /* what was known stays */
-	loop_advance_to(loop, loop_now_ms(loop));                      /* the graves */
+	loop_advance_to(loop, loop_now_ms(loop));                     /* the graves */
 }
 
 static void every_allocation_may_fail(void **state)

@@ -33,7 +33,8 @@ static void a_registered_udp_flow_costs_less_than_1536_bytes_of_heap(void **stat
 	stage_set(&stage, FLOWS);
 	request = stage_register(ALICE, ALICE_CONTACT OUTBOUND "\r\n");
 	response = stage_ok(
-		ALICE, ALICE_CONTACT OUTBOUND ";expires=600\r\n"
+		ALICE, ALICE_CONTACT OUTBOUND
+		";expires=600\r\n"
 		"Service-Route: <sip:orig@scscf1.site-a.example.net:5054;transport=tcp;lr>\r\n"
 		"P-Associated-URI: <sip:alice@example.net>, <tel:+15551234567>\r\n");
 	assert_int_equal(registration_read(request, &registration), 0);

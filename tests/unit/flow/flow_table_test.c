@@ -436,7 +436,7 @@ static void another_address_of_record_instance_or_reg_id_replaces_nobody(void **
 		{"sip:bob@example.net", ALICE_CONTACT OUTBOUND "\r\n"},
 		{ALICE, ALICE_CONTACT ";+sip.instance=\"<urn:uuid:other>\";reg-id=1\r\n"},
 		{ALICE, ALICE_CONTACT
-		 ";+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\";reg-id=2\r\n"},
+	         ";+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\";reg-id=2\r\n"},
 		{ALICE, ALICE_CONTACT "\r\n"},
 	};
 	struct stage stage;
@@ -562,8 +562,9 @@ static void gauges_return_to_zero_when_the_table_goes(void **state)
 	flow_table_destroy(&stage.table);
 	assert_int_equal(metrics_registry_create(&registry), 0);
 	assert_int_equal(metrics_create(registry, "worker-3", &metrics), 0);
-	assert_int_equal(
-		flow_table_create(stage.loop, &settings, metrics, NULL, NULL, &stage.table), 0);
+	assert_int_equal(flow_table_create(stage.loop, &settings, metrics, NULL, NULL,
+	                                   &stage.table),
+	                 0);
 	table = stage.table;
 	stage_registers(stage_client(&stage, TRANSPORT_UDP, 1), 60);
 	flow_table_close(table, stage_client(&stage, TRANSPORT_TCP, 2), FLOW_CLOSE_CONNECTION);
@@ -574,7 +575,8 @@ static void gauges_return_to_zero_when_the_table_goes(void **state)
 	flow_table_destroy(&stage.table);
 	assert_int_equal(metrics_total(registry, METRIC_FLOWS), 0);
 	assert_int_equal(metrics_total(registry, METRIC_REGISTRATIONS), 0);
-	assert_int_equal(metrics_read(registry, METRIC_FLOW_CLOSED, FLOW_CLOSE_CONNECTION, 0, 0), 1);
+	assert_int_equal(metrics_read(registry, METRIC_FLOW_CLOSED, FLOW_CLOSE_CONNECTION, 0, 0),
+	                 1);
 	assert_int_equal(metrics_read(registry, METRIC_FLOW_CLOSED, FLOW_CLOSE_SHUTDOWN, 0, 0), 2);
 	stage_strike(&stage);
 	metrics_registry_destroy(&registry);
@@ -640,14 +642,18 @@ int main(void)
 		cmocka_unit_test(each_binding_lapses_at_its_own_time),
 		cmocka_unit_test(an_expiry_of_136_years_harms_nobody),
 		cmocka_unit_test(a_late_turn_ends_what_lapsed_meanwhile),
-		cmocka_unit_test(same_instance_on_a_newer_flow_ends_the_older_and_its_token_follows),
+		cmocka_unit_test(
+			same_instance_on_a_newer_flow_ends_the_older_and_its_token_follows),
 		cmocka_unit_test(a_chain_of_replacements_is_followed_to_its_end),
-		cmocka_unit_test(after_a_broken_connection_the_token_leads_to_where_the_client_came_back),
-		cmocka_unit_test(an_ended_flow_is_followed_no_longer_than_its_binding_would_have_lived),
+		cmocka_unit_test(
+			after_a_broken_connection_the_token_leads_to_where_the_client_came_back),
+		cmocka_unit_test(
+			an_ended_flow_is_followed_no_longer_than_its_binding_would_have_lived),
 		cmocka_unit_test(another_address_of_record_instance_or_reg_id_replaces_nobody),
 		cmocka_unit_test(a_replaced_binding_leaves_the_others_of_its_flow_alone),
 		cmocka_unit_test(a_deregistered_flow_is_not_followed),
-		cmocka_unit_test(of_ended_flows_a_quarter_of_the_limit_is_remembered_oldest_forgotten),
+		cmocka_unit_test(
+			of_ended_flows_a_quarter_of_the_limit_is_remembered_oldest_forgotten),
 		cmocka_unit_test(a_visit_sees_all_and_stops_when_told),
 		cmocka_unit_test(gauges_return_to_zero_when_the_table_goes),
 		cmocka_unit_test(every_allocation_may_fail),

@@ -32,10 +32,10 @@
 struct stage {
 	struct loop *loop;
 	struct flow_table *table;
-	unsigned closed;               /* times told */
-	enum flow_close close_reason;  /* the last */
+	unsigned closed;              /* times told */
+	enum flow_close close_reason; /* the last */
 	uint64_t closed_id;
-	unsigned registered, lapsed;   /* on_flow_state */
+	unsigned registered, lapsed; /* on_flow_state */
 };
 
 static inline void stage_on_closed(void *arg, struct flow *flow, enum flow_close reason)

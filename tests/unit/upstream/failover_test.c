@@ -48,8 +48,8 @@ static void on_view(void *arg, struct view *view)
 static void on_probe(void *arg, uint32_t id, uint32_t generation, uint64_t timeout_ms)
 {
 	static const enum health_input results[] = {
-		[ANSWERS] = HEALTH_PROBE_OK,       [LOSES] = HEALTH_PROBE_TIMED_OUT,
-		[REFUSES] = HEALTH_PROBE_REFUSED,  [SAYS_503] = HEALTH_PROBE_OVERLOADED,
+		[ANSWERS] = HEALTH_PROBE_OK,      [LOSES] = HEALTH_PROBE_TIMED_OUT,
+		[REFUSES] = HEALTH_PROBE_REFUSED, [SAYS_503] = HEALTH_PROBE_OVERLOADED,
 		[NO_LETTER] = HEALTH_PROBE_OK,
 	};
 	struct scene *scene = arg;
@@ -63,9 +63,10 @@ static void on_probe(void *arg, uint32_t id, uint32_t generation, uint64_t timeo
 		return;
 	scene->under_way[id]++;
 	assert_true(scene->pending_count < ARRAY_LENGTH(scene->pending));
-	scene->pending[scene->pending_count++] = (struct pending){
-		id, generation, loop_now_ms(scene->loop) + (temper == LOSES ? 800 : STEP_MS),
-		results[temper]};
+	scene->pending[scene->pending_count++] =
+		(struct pending){id, generation,
+	                         loop_now_ms(scene->loop) + (temper == LOSES ? 800 : STEP_MS),
+	                         results[temper]};
 }
 
 static const struct failover_events events = {on_view, on_probe};
@@ -103,8 +104,9 @@ static void scene_config(struct scene *scene)
 {
 	static char names[2][16] = {"sprout-1", "sprout-2"};
 	static char site_names[2][16] = {"site-a", "site-b"};
-	static char uris[4][48] = {"sip:10.0.0.1:5054;transport=tcp", "sip:10.0.0.2:5054;transport=tcp",
-	                       "sip:10.0.1.1:5054;lr", "sip:10.0.1.2:5054"};
+	static char uris[4][48] = {"sip:10.0.0.1:5054;transport=tcp",
+	                           "sip:10.0.0.2:5054;transport=tcp", "sip:10.0.1.1:5054;lr",
+	                           "sip:10.0.1.2:5054"};
 	static const char *const addresses[] = {"10.0.0.1:5054", "10.0.0.2:5054", "10.0.1.1:5054",
 	                                        "10.0.1.2:5054"};
 	unsigned i;
@@ -116,8 +118,8 @@ static void scene_config(struct scene *scene)
 			.transport = i < 2 ? CONFIG_TCP : CONFIG_UDP,
 			.weight = 1 + i,
 		};
-		assert_true(address_parse(slice_from_string(addresses[i]),
-		                          &scene->targets[i].address));
+		assert_true(
+			address_parse(slice_from_string(addresses[i]), &scene->targets[i].address));
 	}
 	for (i = 0; i < 2; i++)
 		scene->sites[i] = (struct config_site){
@@ -263,8 +265,7 @@ static void a_target_that_falls_silent_is_down_within_interval_and_two_probes(vo
 	walk(&scene, 5000);
 	set_tempers(&scene, LOSES, ANSWERS, ANSWERS, ANSWERS);
 	began = loop_now_ms(scene.loop);
-	while (scene.view->targets[0].state == TARGET_UP &&
-	       loop_now_ms(scene.loop) < began + 10000)
+	while (scene.view->targets[0].state == TARGET_UP && loop_now_ms(scene.loop) < began + 10000)
 		walk(&scene, STEP_MS);
 	/* 2.2 s until the next probe, 0.8, 0.5, 0.8 */
 	assert_in_range(loop_now_ms(scene.loop) - began, 1500, 4350);
@@ -435,8 +436,8 @@ static void metrics_follow_every_transition(void **state)
 
 	scene_begin(&scene);
 	assert_int_equal(metrics_read(scene.registry, METRIC_TARGET_UP, 0, 0, 0), 0);
-	assert_int_equal(
-		metrics_read(scene.registry, METRIC_TARGET_STATE, 0, TARGET_UNKNOWN, 0), 1);
+	assert_int_equal(metrics_read(scene.registry, METRIC_TARGET_STATE, 0, TARGET_UNKNOWN, 0),
+	                 1);
 	walk(&scene, 5000);
 	assert_int_equal(metrics_total(scene.registry, METRIC_TARGET_UP), 4);
 	assert_int_equal(metrics_read(scene.registry, METRIC_TARGET_PROBE_SECONDS, 0, 0, 0), 2500);
@@ -482,8 +483,9 @@ static void a_node_without_sites_has_an_empty_view(void **state)
 	struct scene scene;
 
 	scene_begin(&scene);
-	assert_int_equal(
-		failover_create(scene.loop, &config, NULL, NULL, &events, &scene, &failover), 0);
+	assert_int_equal(failover_create(scene.loop, &config, NULL, NULL, &events, &scene,
+	                                 &failover),
+	                 0);
 	assert_int_equal(failover_view(failover)->target_count, 0);
 	assert_int_equal(failover_view(failover)->serving, -1);
 	failover_destroy(&failover);

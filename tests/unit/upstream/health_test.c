@@ -15,8 +15,10 @@
 #define FALL 2
 #define RISE 3
 
-static const struct health_settings settings = {
-	.interval_ms = INTERVAL, .timeout_ms = 800, .fall = FALL, .rise = RISE};
+static const struct health_settings settings = {.interval_ms = INTERVAL,
+                                                .timeout_ms = 800,
+                                                .fall = FALL,
+                                                .rise = RISE};
 
 /* ---- a script: words in order ---- */
 

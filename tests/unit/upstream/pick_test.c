@@ -34,8 +34,8 @@ static void local_site_first_and_better_states_first(void **state)
 	static const struct {
 		const char *states, *expected;
 	} cases[] = {
-		{"UG ?D", "012"},  {"GU D?", "103"}, {"?G UG", "1023"}, {"DD ?U", "32"},
-		{"DU DG", "13"},   {"X? UX", "12"},  {"OO GU", "32"},   {"U? G?", "0123"},
+		{"UG ?D", "012"}, {"GU D?", "103"}, {"?G UG", "1023"}, {"DD ?U", "32"},
+		{"DU DG", "13"},  {"X? UX", "12"},  {"OO GU", "32"},   {"U? G?", "0123"},
 	};
 	struct stage_view stage;
 	size_t i;

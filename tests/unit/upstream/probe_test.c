@@ -33,8 +33,7 @@ static int on_send(void *arg, const struct hop *hop, struct bytes **bytes)
 	return scene->send_error;
 }
 
-static int on_open(void *arg, enum sip_transport kind, const struct address *peer,
-                   struct hop *out)
+static int on_open(void *arg, enum sip_transport kind, const struct address *peer, struct hop *out)
 {
 	struct scene *scene = arg;
 
@@ -100,8 +99,8 @@ static void scene_end(struct scene *scene)
 
 static void probe(struct scene *scene, unsigned target, uint32_t generation)
 {
-	assert_int_equal(
-		probe_send(scene->probes, &scene->stage.targets[target], generation, 800), 0);
+	assert_int_equal(probe_send(scene->probes, &scene->stage.targets[target], generation, 800),
+	                 0);
 }
 
 /* The value of a header of what was sent last. */
@@ -189,8 +188,8 @@ static void any_final_answer_but_503_is_a_sign_of_life(void **state)
 		int status;
 		enum health_input result;
 	} cases[] = {
-		{200, HEALTH_PROBE_OK}, {404, HEALTH_PROBE_OK}, {405, HEALTH_PROBE_OK},
-		{483, HEALTH_PROBE_OK}, {500, HEALTH_PROBE_OK}, {603, HEALTH_PROBE_OK},
+		{200, HEALTH_PROBE_OK},         {404, HEALTH_PROBE_OK}, {405, HEALTH_PROBE_OK},
+		{483, HEALTH_PROBE_OK},         {500, HEALTH_PROBE_OK}, {603, HEALTH_PROBE_OK},
 		{503, HEALTH_PROBE_OVERLOADED},
 	};
 	struct scene scene;

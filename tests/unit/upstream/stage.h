@@ -52,7 +52,8 @@ static inline void stage_view_init(struct stage_view *stage)
 	                  TRANSPORT_TCP);
 	stage_view_target(stage, 1, "sprout-2", "10.0.0.2:5054", "sip:10.0.0.2:5054;transport=tcp",
 	                  TRANSPORT_TCP);
-	stage_view_target(stage, 2, "sprout-1", "10.0.1.1:5054", "sip:10.0.1.1:5054", TRANSPORT_UDP);
+	stage_view_target(stage, 2, "sprout-1", "10.0.1.1:5054", "sip:10.0.1.1:5054",
+	                  TRANSPORT_UDP);
 	stage_view_target(stage, 3, "sprout-2", "10.0.1.2:5060",
 	                  "sip:Sprout-2.site-b.example.net;transport=udp", TRANSPORT_UDP);
 	stage->view.sites = stage->sites;

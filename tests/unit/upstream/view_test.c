@@ -62,7 +62,8 @@ static void targets_are_found_by_id_and_address(void **state)
 	assert_ptr_equal(view_find_id(&stage.view, 900), &stage.targets[0]);
 	assert_null(view_find_id(&stage.view, 0));
 	assert_true(address_parse(SLICE_LITERAL("10.0.0.2:5054"), &address));
-	assert_ptr_equal(view_find_address(&stage.view, &address, TRANSPORT_TCP), &stage.targets[1]);
+	assert_ptr_equal(view_find_address(&stage.view, &address, TRANSPORT_TCP),
+	                 &stage.targets[1]);
 	assert_null(view_find_address(&stage.view, &address, TRANSPORT_UDP));
 	address_set_port(&address, 5055);
 	assert_null(view_find_address(&stage.view, &address, TRANSPORT_TCP));
