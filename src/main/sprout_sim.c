@@ -1,6 +1,6 @@
 /*
  * sprout-sim: the Sprouts of one site, simulated. A registrar and proxy with faults on demand; the demo, the
- * tests and the measurements stand on it. One process, one loop, any number of addresses.
+ * tests and the measurements stand on it. One process, any number of addresses with a thread each.
  */
 #include "sprout_sim.h"
 
@@ -209,7 +209,7 @@ static int run(struct sim *sim)
 int main(int argc, char **argv)
 {
 	struct options options = {0};
-	struct sim sim = {0};
+	struct sim sim = {.lock = PTHREAD_MUTEX_INITIALIZER};
 	int err;
 
 	signal(SIGPIPE, SIG_IGN);

@@ -1,11 +1,16 @@
 /*
  * What the files of sprout-sim tell each other. One process is one site: several simulated Sprouts
- * (struct sprout, each an address of its own with its faults) over one store of registrations. One loop,
- * one thread; nothing here is touched by another.
+ * (struct sprout, each an address of its own with its faults) over one store of registrations.
+ *
+ * Each Sprout is a worker: a loop with a thread of its own, made when its address is opened and gone when it
+ * refuses. The main thread has signals and the control socket. The store plays the database server that
+ * stands behind a real site's Sprouts: it is the one thing they share, under the lock of struct sim.
  */
 #ifndef BONO_MAIN_SPROUT_SIM_H
 #define BONO_MAIN_SPROUT_SIM_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -30,8 +35,9 @@ struct digest;
 struct console;
 
 struct sim {
-	struct loop *loop;
+	struct loop *loop; /* main thread: signals and control socket */
 	const char *site;
+	pthread_mutex_t lock;    /* of store and peers; held for a look and an update, never while waiting */
 	struct store *store;
 	struct peers *peers;     /* NULL: no --peer-store, registrations stay in this process */
 	struct digest *digest;   /* NULL: no --users, anyone registers without a password */
@@ -41,7 +47,7 @@ struct sim {
 	unsigned sprout_count;
 };
 
-/* ---- sprout_sim_store.c: addresses-of-record and their contacts ---- */
+/* ---- sprout_sim_store.c: addresses-of-record and their contacts; under the lock ---- */
 
 /* One registered contact. All slices point into `text`. */
 struct contact {
@@ -93,7 +99,7 @@ size_t store_count(const struct store *store);
 size_t store_contacts(struct store *store, uint64_t now_ms);
 void store_visit(struct store *store, bool (*visit)(struct record *record, void *arg), void *arg);
 
-/* ---- sprout_sim_peers.c: the directory that makes one store of several processes ---- */
+/* ---- sprout_sim_peers.c: the directory that makes one store of several processes; under the lock ---- */
 
 int peers_create(const char *directory, struct sim *sim, struct peers **out);
 void peers_destroy(struct peers **peers);
@@ -101,7 +107,7 @@ void peers_destroy(struct peers **peers);
 void peers_sync(struct peers *peers);
 /* Tell the others what this record holds now. NULL: nothing. */
 void peers_publish(struct peers *peers, const struct record *record);
-/* True if another simulator of the store listens there. NULL: no. */
+/* True if another simulator of the store listens there. NULL: no. Needs no lock. */
 bool peers_know_address(const struct peers *peers, const struct address *address);
 
 /* ---- sprout_sim_digest.c: RFC 2617 with MD5 ---- */
@@ -133,8 +139,9 @@ struct sprout {
 	struct listener_settings listeners[2];
 	unsigned listener_count;
 
-	struct transport *transport; /* NULL while refusing */
-	struct txn_table *txns;      /* lives and dies with the transport */
+	struct loop *loop;           /* NULL while refusing; everything below is its thread's then */
+	struct transport *transport; /* lives and dies with the loop, */
+	struct txn_table *txns;      /* this too */
 	struct branch_source branches;
 	struct list forks; /* struct fork */
 
@@ -142,12 +149,12 @@ struct sprout {
 	struct list held; /* packets that wait: slow and hang */
 	struct timer held_timer;
 
-	uint64_t received[METHODS]; /* requests that passed the fault, whole life */
+	atomic_ullong received[METHODS]; /* requests that passed the fault, whole life; any thread reads */
 };
 
 int sprout_create(struct sim *sim, unsigned index, const struct address *address, struct sprout **out);
 void sprout_destroy(struct sprout **sprout);
-/* Bind. The errors are told in the log. */
+/* Main thread, all four. Bind and start the thread. */
 int sprout_open(struct sprout *sprout);
 /* The address refuses from now on: listeners and connections are closed, what was under way is forgotten. */
 void sprout_close(struct sprout *sprout);
@@ -171,7 +178,7 @@ bool sprout_is_ours(const struct sprout *sprout, const struct uri *uri);
 /* "none", "slow 200", "status 503 5" ...; false: not a fault; *wrong tells why. */
 bool fault_parse(struct slice text, struct fault *out, const char **wrong);
 const char *fault_name(enum fault_kind kind);
-/* The one place where the fault of a Sprout changes. */
+/* The one place where the fault of a Sprout changes. Main thread; in force when it returns. */
 int sprout_set_fault(struct sprout *sprout, const struct fault *fault);
 /* True: the packet must not be looked at now; it was dropped or is held. */
 bool fault_stops_packet(struct sprout *sprout, const struct packet *packet, bool framing_fault);

@@ -1,9 +1,9 @@
 /*
  * The control socket: lines in, one answer line for each.
  *	fault TARGET none|refuse|blackhole|hang|slow MS|status CODE [RETRY-AFTER]|loss PERCENT   -> ok
- *	requests TARGET      -> ok register=12 invite=3 ... (what passed the fault since the start)
+ *	requests TARGET      -> ok REGISTER=12 INVITE=3 ... (what passed the fault since the start)
  *	registrations        -> ok 12 (contacts in the store)
- * TARGET is the HOST:PORT of a --listen, or *. Anything else -> error: why. Loop thread.
+ * TARGET is the HOST:PORT of a --listen, or *. Anything else -> error: why. Main thread.
  */
 #include "sprout_sim.h"
 
@@ -80,7 +80,7 @@ static void do_requests(struct sim *sim, struct slice target, struct buffer *ans
 			continue;
 		found++;
 		for (unsigned m = 0; m < METHODS; m++)
-			received[m] += sim->sprouts[i]->received[m];
+			received[m] += atomic_load_explicit(&sim->sprouts[i]->received[m], memory_order_relaxed);
 	}
 	if (found == 0) {
 		buffer_append_string(answer, "error: no such target, expected a HOST:PORT of --listen or *\n");
@@ -90,6 +90,17 @@ static void do_requests(struct sim *sim, struct slice target, struct buffer *ans
 	for (unsigned m = 0; m < METHODS; m++)
 		buffer_printf(answer, " %s=%llu", method_name((enum sip_method)m), (unsigned long long)received[m]);
 	buffer_append_string(answer, "\n");
+}
+
+static void do_registrations(struct sim *sim, struct buffer *answer)
+{
+	size_t contacts;
+
+	pthread_mutex_lock(&sim->lock);
+	peers_sync(sim->peers);
+	contacts = store_contacts(sim->store, clock_wall_ms());
+	pthread_mutex_unlock(&sim->lock);
+	buffer_printf(answer, "ok %zu\n", contacts);
 }
 
 static void do_line(struct sim *sim, struct slice line, struct buffer *answer)
@@ -102,8 +113,7 @@ static void do_line(struct sim *sim, struct slice line, struct buffer *answer)
 	} else if (slice_equal(verb, SLICE_LITERAL("requests"))) {
 		do_requests(sim, rest, answer);
 	} else if (slice_equal(verb, SLICE_LITERAL("registrations"))) {
-		peers_sync(sim->peers);
-		buffer_printf(answer, "ok %zu\n", store_contacts(sim->store, clock_wall_ms()));
+		do_registrations(sim, answer);
 	} else {
 		buffer_append_string(answer, "error: expected fault, requests or registrations\n");
 	}

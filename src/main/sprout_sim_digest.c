@@ -1,7 +1,7 @@
 /*
  * Passwords for those who want them: digest authentication of REGISTER, MD5, with and without qop=auth.
  * RFC 3261 22, RFC 2617 3.2. The users file has lines "user:password". A nonce is the time it was made and a
- * keyed hash of that, so none is remembered. Loop thread.
+ * keyed hash of that, so none is remembered. Any thread: read-only once loaded.
  */
 #include "sprout_sim.h"
 

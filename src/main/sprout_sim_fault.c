@@ -7,10 +7,11 @@
  *	slow MS          looks at everything MS milliseconds later
  *	status CODE [RETRY-AFTER]   answers every new request, OPTIONS too, with that status
  *	loss PERCENT     loses that share of the messages, each way
- * Loop thread.
+ * The Sprout's thread, but for sprout_set_fault.
  */
 #include "sprout_sim.h"
 
+#include <semaphore.h>
 #include <stdio.h>
 
 #include "base/error.h"
@@ -114,7 +115,7 @@ void fault_drop_held(struct sprout *sprout)
 {
 	struct list_link *link;
 
-	timer_stop(loop_timers(sprout->sim->loop), &sprout->held_timer);
+	timer_stop(loop_timers(sprout->loop), &sprout->held_timer);
 	while ((link = list_pop(&sprout->held)) != NULL)
 		memory_free(CONTAINER_OF(link, struct held, link));
 }
@@ -122,18 +123,18 @@ void fault_drop_held(struct sprout *sprout)
 static void arm_held(struct sprout *sprout)
 {
 	struct list_link *link = list_first(&sprout->held);
-	uint64_t now_ms = loop_now_ms(sprout->sim->loop);
+	uint64_t now_ms = loop_now_ms(sprout->loop);
 	uint64_t due_ms = link != NULL ? CONTAINER_OF(link, struct held, link)->due_ms : UINT64_MAX;
 
 	if (due_ms != UINT64_MAX)
-		timer_start(loop_timers(sprout->sim->loop), &sprout->held_timer,
+		timer_start(loop_timers(sprout->loop), &sprout->held_timer,
 		            due_ms > now_ms ? due_ms - now_ms : 0);
 }
 
 void fault_on_held_timer(struct timer *timer, void *arg)
 {
 	struct sprout *sprout = arg;
-	uint64_t now_ms = loop_now_ms(sprout->sim->loop);
+	uint64_t now_ms = loop_now_ms(sprout->loop);
 	struct list_link *link;
 
 	(void)timer;
@@ -169,7 +170,7 @@ static void hold(struct sprout *sprout, const struct packet *packet, bool framin
 /* Another fault, or none: what waits is looked at now, in order (due 0), or stands still (UINT64_MAX). */
 static void postpone_held(struct sprout *sprout, uint64_t due_ms)
 {
-	timer_stop(loop_timers(sprout->sim->loop), &sprout->held_timer);
+	timer_stop(loop_timers(sprout->loop), &sprout->held_timer);
 	LIST_FOR_EACH(link, &sprout->held)
 		CONTAINER_OF(link, struct held, link)->due_ms = due_ms;
 	arm_held(sprout);
@@ -194,7 +195,7 @@ bool fault_stops_packet(struct sprout *sprout, const struct packet *packet, bool
 		hold(sprout, packet, framing_fault, UINT64_MAX);
 		return true;
 	case FAULT_SLOW:
-		hold(sprout, packet, framing_fault, loop_now_ms(sprout->sim->loop) + sprout->fault.slow_ms);
+		hold(sprout, packet, framing_fault, loop_now_ms(sprout->loop) + sprout->fault.slow_ms);
 		return true;
 	default:
 		return true;
@@ -206,7 +207,6 @@ bool fault_stops_send(const struct sprout *sprout)
 	switch (sprout->fault.kind) {
 	case FAULT_LOSS:
 		return lose(sprout);
-	case FAULT_REFUSE:
 	case FAULT_BLACKHOLE:
 	case FAULT_HANG:
 		return true;
@@ -215,22 +215,68 @@ bool fault_stops_send(const struct sprout *sprout)
 	}
 }
 
+/* ---- change ---- */
+
+/* A new fault on its way from the main thread, which waits for it. */
+struct fault_letter {
+	struct letter letter;
+	struct sprout *sprout;
+	const struct fault *fault;
+	sem_t done;
+};
+
+static void take_fault(struct sprout *sprout, const struct fault *fault)
+{
+	sprout->fault = *fault;
+	if (fault->kind == FAULT_BLACKHOLE)
+		fault_drop_held(sprout);
+	else
+		postpone_held(sprout, fault->kind == FAULT_HANG ? UINT64_MAX : 0);
+}
+
+static void on_fault_letter(struct letter *letter, void *arg)
+{
+	struct fault_letter *l = CONTAINER_OF(letter, struct fault_letter, letter);
+
+	(void)arg;
+	take_fault(l->sprout, l->fault);
+	sem_post(&l->done);
+}
+
+static void on_fault_letter_dropped(struct letter *letter)
+{
+	sem_post(&CONTAINER_OF(letter, struct fault_letter, letter)->done);
+}
+
+static void tell_fault(struct sprout *sprout, const struct fault *fault)
+{
+	struct fault_letter l = {
+		.letter = {.deliver = on_fault_letter, .drop = on_fault_letter_dropped},
+		.sprout = sprout,
+		.fault = fault,
+	};
+
+	sem_init(&l.done, 0, 0);
+	loop_post_always(sprout->loop, &l.letter);
+	while (sem_wait(&l.done) != 0)
+		;
+	sem_destroy(&l.done);
+}
+
 int sprout_set_fault(struct sprout *sprout, const struct fault *fault)
 {
 	int err;
 
 	if (fault->kind == FAULT_REFUSE) {
 		sprout_close(sprout);
-	} else if (sprout->transport == NULL) {
+	} else if (sprout->loop != NULL) {
+		tell_fault(sprout, fault);
+	} else {
+		sprout->fault = *fault; /* no thread yet: it begins with it */
 		err = sprout_open(sprout);
 		if (err != 0)
 			return err;
 	}
-	sprout->fault = *fault;
-	if (fault->kind == FAULT_REFUSE || fault->kind == FAULT_BLACKHOLE)
-		fault_drop_held(sprout);
-	else
-		postpone_held(sprout, fault->kind == FAULT_HANG ? UINT64_MAX : 0);
 	log_info("%s: fault %s", sprout->name, fault_name(fault->kind));
 	return 0;
 }

@@ -1,7 +1,7 @@
 /*
  * The response context of a proxied request: one branch for each contact, in parallel; several flows of one
  * instance one after the other. RFC 3261 16.5 to 16.8, RFC 5626 7. Lives as long as one of its transactions.
- * Loop thread.
+ * The Sprout's thread.
  */
 #include "sprout_sim.h"
 
@@ -53,7 +53,7 @@ struct fork {
 static void fork_free(struct fork *fork)
 {
 	list_remove(&fork->sprout->forks, &fork->link);
-	timer_stop(loop_timers(fork->sprout->sim->loop), &fork->timer_c);
+	timer_stop(loop_timers(fork->sprout->loop), &fork->timer_c);
 	bytes_release(&fork->request);
 	bytes_release(&fork->best);
 	memory_free(fork->text);
@@ -159,7 +159,7 @@ static void answer_best(struct fork *fork)
 	if (fork->answered || fork->server == NULL)
 		return;
 	fork->answered = true;
-	timer_stop(loop_timers(fork->sprout->sim->loop), &fork->timer_c);
+	timer_stop(loop_timers(fork->sprout->loop), &fork->timer_c);
 	if (status == 408 && fork->cancelled)
 		status = 487; /* cancelled, and the other side never said so */
 	if (status == STATUS_FLOW_FAILED) {
@@ -328,7 +328,7 @@ static void pass_success(struct fork_branch *branch, int status, struct bytes **
 
 	branch->status = status;
 	fork->answered = true;
-	timer_stop(loop_timers(fork->sprout->sim->loop), &fork->timer_c);
+	timer_stop(loop_timers(fork->sprout->loop), &fork->timer_c);
 	if (fork->server != NULL)
 		server_txn_forward(fork->server, status, response);
 	fork_cancel_branches(fork, SLICE_NONE);
@@ -339,7 +339,7 @@ static void pass_provisional(struct fork *fork, int status, struct bytes **respo
 	if (fork->answered || fork->server == NULL)
 		return;
 	if (fork->method == METHOD_INVITE)
-		timer_start(loop_timers(fork->sprout->sim->loop), &fork->timer_c, TIMER_C_MS);
+		timer_start(loop_timers(fork->sprout->loop), &fork->timer_c, TIMER_C_MS);
 	server_txn_forward(fork->server, status, response);
 }
 
@@ -472,21 +472,23 @@ static int add_contacts(struct fork *fork, const struct record *record)
 /* Status of our own when the address-of-record leads nowhere: 404 never heard of, 480 away. */
 static int add_registered(struct fork *fork, const struct uri *uri)
 {
-	const struct sim *sim = fork->sprout->sim;
-	struct record *record = NULL;
+	struct sim *sim = fork->sprout->sim;
+	struct record *record;
 	struct buffer aor;
+	int status;
 
 	buffer_init(&aor);
 	uri_canonical(uri, &aor);
+	pthread_mutex_lock(&sim->lock);
 	peers_sync(sim->peers);
-	if (!aor.failed)
-		record = store_find(sim->store, buffer_slice(&aor), clock_wall_ms());
-	buffer_free(&aor);
+	record = aor.failed ? NULL : store_find(sim->store, buffer_slice(&aor), clock_wall_ms());
 	if (record == NULL)
-		return sim->digest != NULL && digest_knows(sim->digest, uri->user) ? STATUS_AWAY : 404;
-	if (list_is_empty(&record->contacts))
-		return STATUS_AWAY;
-	return add_contacts(fork, record);
+		status = sim->digest != NULL && digest_knows(sim->digest, uri->user) ? STATUS_AWAY : 404;
+	else
+		status = list_is_empty(&record->contacts) ? STATUS_AWAY : add_contacts(fork, record);
+	pthread_mutex_unlock(&sim->lock);
+	buffer_free(&aor);
+	return status;
 }
 
 /* 0, or the status to refuse with. */

@@ -1,6 +1,6 @@
 /*
  * Where a request goes and what it begins with: our Routes popped, the next hop opened, Via, Record-Route
- * and Route written. RFC 3261 16.4 and 16.6. Loop thread.
+ * and Route written. RFC 3261 16.4 and 16.6. The Sprout's thread.
  */
 #include "sprout_sim.h"
 

@@ -7,7 +7,7 @@
  *	H  host:port                                       a Sprout that listens there
  *	A  time  aor  {uri path instance call-id cseq reg-id expires}*     what the record holds from then on
  * Of two lines about one address-of-record the later time wins. A process that starts reads all logs, its
- * own of an earlier life too, and begins its log anew with what still stands. Loop thread.
+ * own of an earlier life too, and begins its log anew with what still stands. Under the lock of struct sim.
  */
 #include "sprout_sim.h"
 
@@ -50,7 +50,7 @@ struct peers {
 	struct peer peers[PEERS_MAX];
 	unsigned count;
 	struct address addresses[PEER_ADDRESSES_MAX];
-	unsigned address_count;
+	atomic_uint address_count; /* grows only: readers need no lock */
 	struct buffer line;
 	char *chunk; /* PEER_READ_BYTES */
 };
@@ -64,14 +64,15 @@ static void learn_address(struct peers *peers, struct slice text)
 	if (!address_parse(text, &address) || peers_know_address(peers, &address) ||
 	    peers->address_count == PEER_ADDRESSES_MAX)
 		return;
-	peers->addresses[peers->address_count++] = address;
+	peers->addresses[peers->address_count] = address;
+	peers->address_count++; /* after the value: a reader sees both or none */
 }
 
 bool peers_know_address(const struct peers *peers, const struct address *address)
 {
 	if (peers == NULL)
 		return false;
-	for (unsigned i = 0; i < peers->address_count; i++)
+	for (unsigned i = 0, count = peers->address_count; i < count; i++)
 		if (address_equal(&peers->addresses[i], address))
 			return true;
 	return false;

@@ -1,7 +1,7 @@
 /*
  * The registrar: one look into the store, one answer, no transaction: a REGISTER is idempotent.
  * RFC 3261 10.3, RFC 3327 5.3 (Path), RFC 3608 6 (Service-Route), RFC 5626 6 (outbound), RFC 7315 4.1
- * (P-Associated-URI). Loop thread.
+ * (P-Associated-URI). The Sprout's thread.
  */
 #include "sprout_sim.h"
 
@@ -24,11 +24,6 @@ struct registration {
 	bool outbound;      /* RFC 5626 6: both sides and the first hop speak it */
 	struct buffer extra;
 };
-
-static void refuse(struct registration *r, int status)
-{
-	sprout_reply(r->sprout, r->request, r->hop, status, buffer_slice(&r->extra));
-}
 
 /* ---- what the request says ---- */
 
@@ -141,17 +136,6 @@ static void write_routes(struct registration *r, bool outbound)
 	buffer_append_string(&r->extra, "Supported: path, outbound\r\n");
 }
 
-static void accept_registration(struct registration *r, bool outbound)
-{
-	write_contacts(r);
-	write_routes(r, outbound);
-	if (r->extra.failed || r->path.failed) {
-		log_error("%s: no memory for an answer to REGISTER", r->sprout->name);
-		return;
-	}
-	sprout_reply(r->sprout, r->request, r->hop, 200, buffer_slice(&r->extra));
-}
-
 /* ---- the steps of 10.3 ---- */
 
 /* 10.3 step 7: an older request of the same client that arrives late must not undo a newer one. */
@@ -222,7 +206,8 @@ static int remove_all(struct registration *r)
 	return 0;
 }
 
-static void serve(struct registration *r)
+/* The status of the answer; what it carries is in r->extra. Under the lock. */
+static int serve(struct registration *r)
 {
 	unsigned count = message_count(r->request, HEADER_CONTACT);
 	bool outbound = false;
@@ -235,15 +220,15 @@ static void serve(struct registration *r)
 		if (status == 0)
 			status = update_contacts(r, count, &outbound);
 	}
-	if (status != 0) {
-		refuse(r, status);
-		return;
-	}
+	if (status != 0)
+		return status;
 	if (count > 0) {
 		r->record->updated_ms = r->now_ms;
 		peers_publish(r->sprout->sim->peers, r->record);
 	}
-	accept_registration(r, outbound);
+	write_contacts(r);
+	write_routes(r, outbound);
+	return 200;
 }
 
 /* 10.3 steps 2 and 3: what we must understand, and who it is. */
@@ -287,20 +272,25 @@ static int find_record(struct registration *r)
 void registrar_on_register(struct sprout *sprout, struct message *request, const struct hop *hop)
 {
 	struct registration r = {.sprout = sprout, .request = request, .hop = hop, .now_ms = clock_wall_ms()};
+	struct sim *sim = sprout->sim;
 	int status;
 
 	buffer_init(&r.path);
 	buffer_init(&r.extra);
 	status = check_request(&r);
-	if (status == 0)
-		status = find_record(&r);
 	if (status == 0) {
 		read_path(&r);
 		r.outbound = speaks_outbound(&r);
-		serve(&r);
-	} else {
-		refuse(&r, status);
+		pthread_mutex_lock(&sim->lock);
+		status = find_record(&r);
+		if (status == 0)
+			status = serve(&r);
+		pthread_mutex_unlock(&sim->lock);
 	}
+	if (r.extra.failed || r.path.failed)
+		log_error("%s: no memory for an answer to REGISTER", sprout->name);
+	else
+		sprout_reply(sprout, request, hop, status, buffer_slice(&r.extra));
 	buffer_free(&r.path);
 	buffer_free(&r.extra);
 }

@@ -1,6 +1,6 @@
 /*
  * One simulated Sprout: an address with its sockets and transactions. Takes packets in, tells requests that
- * we answer ourselves (OPTIONS, REGISTER) from those that are proxied, and answers. Loop thread.
+ * we answer ourselves (OPTIONS, REGISTER) from those that are proxied, and answers. Its own thread, but for open and close.
  */
 #include "sprout_sim.h"
 
@@ -31,7 +31,7 @@ static const struct address_range everyone[] = {
 
 int sprout_send(struct sprout *sprout, const struct hop *hop, struct bytes **bytes)
 {
-	if (sprout->transport == NULL || fault_stops_send(sprout)) {
+	if (fault_stops_send(sprout)) {
 		bytes_release(bytes);
 		return 0;
 	}
@@ -153,7 +153,7 @@ static void on_request(struct sprout *sprout, struct message **request, const st
 	struct server_txn *invite = NULL;
 	enum txn_match match;
 
-	sprout->received[method]++;
+	atomic_fetch_add_explicit(&sprout->received[method], 1, memory_order_relaxed);
 	if (message_mark_received(*request, &hop->remote) != 0)
 		return;
 	match = method == METHOD_REGISTER || is_probe(*request)
@@ -268,11 +268,20 @@ static void add_listener(struct sprout *sprout, enum sip_transport transport)
 	};
 }
 
-int sprout_open(struct sprout *sprout)
+static void set_listeners(struct sprout *sprout)
+{
+	sprout->listener_count = 0;
+	for (unsigned i = 0; i < TRANSPORTS; i++)
+		if (sprout->serves[i])
+			add_listener(sprout, (enum sip_transport)i);
+}
+
+static int create_transport(struct sprout *sprout)
 {
 	static const struct transport_events events = {on_packet, on_connection_closed, on_unreachable};
-	struct transport_settings settings = {
+	const struct transport_settings settings = {
 		.listeners = sprout->listeners,
+		.listener_count = sprout->listener_count,
 		.workers = 1,
 		.message_bytes = SPROUT_MESSAGE_BYTES,
 		.max_connections = SPROUT_CONNECTIONS,
@@ -281,35 +290,50 @@ int sprout_open(struct sprout *sprout)
 		.idle_ms = SPROUT_IDLE_MS,
 		.partial_ms = SPROUT_PARTIAL_MS,
 	};
+	int err = transport_create(sprout->loop, 0, &settings, NULL, &events, sprout, &sprout->transport);
+
+	if (err == 0)
+		transport_set_siblings(sprout->transport, &sprout->transport);
+	return err;
+}
+
+/* The thread has ended, or never began. */
+static void free_parts(struct sprout *sprout)
+{
+	fork_drop_all(sprout);
+	txn_table_destroy(&sprout->txns);
+	transport_destroy(&sprout->transport);
+	if (sprout->loop != NULL)
+		fault_drop_held(sprout);
+	loop_destroy(&sprout->loop);
+}
+
+int sprout_open(struct sprout *sprout)
+{
 	const struct txn_sender sender = {on_txn_send, sprout};
 	int err;
 
-	ASSERT(sprout->transport == NULL);
-	sprout->listener_count = 0;
-	for (unsigned i = 0; i < TRANSPORTS; i++)
-		if (sprout->serves[i])
-			add_listener(sprout, (enum sip_transport)i);
-	settings.listener_count = sprout->listener_count;
-	err = txn_table_create(sprout->sim->loop, &sender, SPROUT_TRANSACTIONS, NULL, &sprout->txns);
+	ASSERT(sprout->loop == NULL);
+	set_listeners(sprout);
+	err = loop_create(sprout->name, &sprout->loop);
+	if (err == 0)
+		err = txn_table_create(sprout->loop, &sender, SPROUT_TRANSACTIONS, NULL, &sprout->txns);
+	if (err == 0)
+		err = create_transport(sprout);
+	if (err == 0)
+		err = loop_start(sprout->loop);
 	if (err != 0)
-		return err;
-	err = transport_create(sprout->sim->loop, 0, &settings, NULL, &events, sprout, &sprout->transport);
-	if (err != 0) {
-		txn_table_destroy(&sprout->txns);
-		return err;
-	}
-	transport_set_siblings(sprout->transport, &sprout->transport);
-	return 0;
+		free_parts(sprout);
+	return err;
 }
 
 void sprout_close(struct sprout *sprout)
 {
-	if (sprout->transport == NULL)
+	if (sprout->loop == NULL)
 		return;
-	fault_drop_held(sprout);
-	fork_drop_all(sprout);
-	txn_table_destroy(&sprout->txns);
-	transport_destroy(&sprout->transport);
+	loop_stop(sprout->loop);
+	loop_join(sprout->loop);
+	free_parts(sprout);
 }
 
 void sprout_destroy(struct sprout **sprout)

@@ -1,6 +1,6 @@
 /*
  * The store of a simulated site: addresses-of-record and their contacts, in memory. RFC 3261 10.3.
- * What other processes write comes in through sprout_sim_peers.c. Loop thread.
+ * What other processes write comes in through sprout_sim_peers.c. Under the lock of struct sim.
  */
 #include "sprout_sim.h"
 
