@@ -19,24 +19,23 @@ static const struct transport_kind *const kinds[TRANSPORTS] = {
 
 /* ---- the end of the turn ---- */
 
-static void flush(void *arg)
+static void flush(struct transport *transport)
 {
-	struct transport *transport = arg;
 	struct list_link *link;
 
 	while ((link = list_first(&transport->udp_flush)) != NULL)
 		udp_flush(CONTAINER_OF(link, struct udp_socket, in_flush));
 	while ((link = list_pop(&transport->flush)) != NULL)
 		tcp_flush(CONTAINER_OF(link, struct connection, in_flush));
-	timer_stop(loop_timers(transport->loop), &transport->flush_soon);
 }
 
 static void on_flush_soon(struct timer *timer, void *arg)
 {
-	/* the end of this turn flushes */
+	flush(arg);
 }
 
-/* A hook of another module may send when ours has been: then there must be another turn at once. */
+/* A timer without delay runs after all events and letters of this turn, or at once in the next one if it is
+ * too late for this. Unlike a hook of the loop it can be stopped, so a transport may go before its loop. */
 void transport_flush_soon(struct transport *transport)
 {
 	if (!timer_is_running(&transport->flush_soon))
@@ -197,8 +196,6 @@ int transport_create(struct loop *loop, uint8_t worker, const struct transport_s
 		err = create_stream_parts(transport);
 	if (err == 0)
 		err = create_listeners(transport);
-	if (err == 0) /* last, since a hook stays with the loop for good */
-		err = loop_at_turn_end(loop, flush, transport);
 	if (err != 0)
 		goto out;
 	*out = transport;
@@ -221,6 +218,7 @@ void transport_destroy(struct transport **transport)
 		udp_socket_destroy(&t->listeners[i].shared);
 		udp_socket_destroy(&t->listeners[i].own);
 	}
+	timer_stop(loop_timers(t->loop), &t->flush_soon);
 	timer_stop(loop_timers(t->loop), &t->tell_soon);
 	if (t->reserve_fd >= 0)
 		close(t->reserve_fd);

@@ -82,7 +82,7 @@ struct transport {
 	struct local *locals[LOCALS_MAX];
 	unsigned local_count;
 
-	struct timer flush_soon; /* something was queued: do not sleep, even if this turn's hooks are over */
+	struct timer flush_soon; /* something was queued */
 	struct timer tell_soon;  /* something waits to be told upward */
 
 	struct udp_slab *slab; /* NULL without UDP */
@@ -99,7 +99,7 @@ struct transport {
 	unsigned accepted[SIDES]; /* descriptors in use */
 	uint64_t next_connection;
 	size_t partial_bytes, queued_bytes; /* over all connections */
-	char *scratch;                      /* where streams are read; NULL without streams */
+	char *scratch;                      /* where streams are read */
 	size_t scratch_size;
 	struct bytes *pong; /* CRLF */
 	int reserve_fd;     /* given up for a moment to turn somebody away when descriptors run out */

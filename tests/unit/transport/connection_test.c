@@ -360,6 +360,40 @@ static void thousand_connections_leave_nothing_behind(void **state)
 	}
 }
 
+/* The simulated Sprout does so when it shall refuse connections. */
+static void transport_may_go_and_come_back_while_its_loop_turns(void **state)
+{
+	struct stage *stage = *state;
+	const int64_t blocks = memory_live_blocks();
+	struct address sprout;
+	int listening = listening_sprout(&sprout);
+
+	for (unsigned i = 0; i < 3; i++) {
+		int fd = connected_client(stage), dead;
+		struct hop hop;
+
+		dead = connected_client(stage);
+		peer_reset(dead);
+		stage_until(stage, stage->closed_count == i + 1);
+		peer_write(fd, OPTIONS_TEXT);
+		stage_until(stage, stage->packet_count == i + 1);
+		stage_send(stage, &stage->packets[i].hop, ANSWER_TEXT);
+		hop = stage_open_hop(stage, TRANSPORT_TCP, &sprout);
+		stage_send(stage, &hop, OPTIONS_TEXT);
+		transport_close(stage->transport, &hop, CLOSE_LOCAL); /* closed, not yet told */
+		transport_destroy(&stage->transport);
+		stage_turns(stage);
+		assert_int_equal(stage->closed_count, i + 1);
+		assert_string_equal(peer_read(fd), ANSWER_TEXT); /* the last answer was sent */
+		assert_true(peer_is_ended(fd));
+		close(fd);
+		assert_int_equal(transport_create(stage->loop, 0, &stage->settings, stage->metrics,
+		                                  &stage_events, stage, &stage->transport), 0);
+		assert_int_equal(memory_live_blocks(), blocks);
+	}
+	close(listening);
+}
+
 static void idle_connection_takes_less_than_a_kibibyte(void **state)
 {
 	struct stage *stage = *state;
@@ -441,6 +475,7 @@ int main(void)
 		stage_test_closed(without_descriptors_accepting_rests_and_goes_on),
 		stage_test(stopped_listener_refuses_and_connections_live_on),
 		stage_test(thousand_connections_leave_nothing_behind),
+		stage_test(transport_may_go_and_come_back_while_its_loop_turns),
 		stage_test(idle_connection_takes_less_than_a_kibibyte),
 		stage_test_closed(every_allocation_may_fail),
 	};

@@ -33,6 +33,21 @@ static void message_comes_with_its_connection_and_is_answered_on_it(void **state
 	close(fd);
 }
 
+static void answer_leaves_in_the_turn_of_its_message(void **state)
+{
+	struct stage *stage = *state;
+	int fd = connected_client(stage);
+
+	stage->answer = ANSWER_TEXT;
+	for (unsigned i = 1; i <= 3; i++) {
+		peer_write(fd, OPTIONS_TEXT MESSAGE_TEXT);
+		stage_until(stage, stage->packet_count == 2 * i);
+		/* that turn is over; loopback delivers before the send returns */
+		assert_string_equal(peer_read(fd), ANSWER_TEXT ANSWER_TEXT);
+	}
+	close(fd);
+}
+
 static void message_byte_by_byte_is_one_message(void **state)
 {
 	struct stage *stage = *state;
@@ -358,6 +373,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		stage_test(message_comes_with_its_connection_and_is_answered_on_it),
+		stage_test(answer_leaves_in_the_turn_of_its_message),
 		stage_test(message_byte_by_byte_is_one_message),
 		stage_test(pipelined_messages_come_one_by_one_and_the_rest_later),
 		stage_test(longest_message_passes_and_one_byte_more_closes),
