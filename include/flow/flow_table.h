@@ -28,7 +28,8 @@ struct flow_table_settings {
 struct flow_table_events {
 	/* It became registered, or (stream) lost its last binding: flow_state tells. Not told on closing. */
 	void (*on_flow_state)(void *arg, struct flow *flow);
-	/* The flow has left the table; good during the call only. */
+	/* The flow has left the table; good during the call only. Its bindings have gone before. A connection
+	 * whose flow was replaced still lives: the callee closes it. */
 	void (*on_flow_closed)(void *arg, struct flow *flow, enum flow_close reason);
 };
 

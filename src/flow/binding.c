@@ -202,8 +202,6 @@ static void grant_consider(const struct message *response, const struct name_add
 		return;
 	best->seconds = seconds;
 	best->contact = contact->uri.text;
-	best->instance = contact_instance(contact);
-	best->reg_id = contact_reg_id(contact);
 }
 
 /* RFC 5626 6: instance and reg-id name the binding, whatever its URI: two phones behind two NATs may well
