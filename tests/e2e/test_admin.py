@@ -72,7 +72,7 @@ health: { interval: 2s, timeout: 800ms, fall: 2, rise: 3 }
     ("bad range", "127.0.0.0/8", "127.0.0.0/99", 8),
     ("wildcard core", '"127.0.0.1:5058"', '"0.0.0.0:5058"', 8),
     ("bad target", "sip:127.0.1.1:5054;transport=tcp", "http://127.0.1.1", 10),
-    ("not yaml", "health: {", "health: [{", 11),
+    ("not yaml", "health: {", "health: [{", 12),
     ("node's site is none of the sites", "  site: site-a", "  site: site-z", 3),
     ("remote site in clear", 'targets: ["sip:127.0.1.1:5054;transport=tcp"] }',
      'targets: ["sip:127.0.1.1:5054;transport=tcp"] }\n'
@@ -222,6 +222,8 @@ def test_ctl_tells_a_problem_by_its_exit_code(lab):
     bono = Bono(lab, {"site-a": [f"{lab.ip(11)}:5054"]})
     bono.wait_for_targets(site_a="DOWN")
     code, out, _ = bono.ctl("status")
+    assert code == 1 and "0 of 1 up" in out
+    code, out, _ = bono.ctl("targets")
     assert code == 1 and "DOWN" in out
 
 

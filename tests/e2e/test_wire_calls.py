@@ -58,8 +58,7 @@ def test_call_with_ack_and_bye_through_the_record_route(scene, user, way):
     invite.reply(200, headers=contact(scene), body=b"v=0\r\n")
     assert call.answer().status == 200
     call.ack()
-    ack = scene.sprout.expect("ACK")
-    assert ack.get("call-id") == invite.get("call-id")
+    ack = scene.sprout.expect("ACK", call_id=invite.get("call-id"))
     assert parameter(ack.values("via")[0], "branch") != parameter(invite.values("via")[0], "branch")
     call.client.end.send(call.in_dialog_bytes("BYE"))
     scene.sprout.expect("BYE").reply(200)
@@ -72,7 +71,7 @@ def test_bye_from_the_core_reaches_the_caller(scene, user, way):
     invite.reply(200, headers=contact(scene), body=b"v=0\r\n")
     final = call.answer()
     call.ack()
-    scene.sprout.expect("ACK")
+    scene.sprout.expect("ACK", call_id=invite.get("call-id"))
     core = scene.way()
     core.send(build(f"BYE {invite.get('contact').strip('<>')} SIP/2.0",
                     [("Via", core.end.via()), ("Max-Forwards", 70)]
@@ -115,7 +114,7 @@ def test_cancel_goes_on_with_its_reason(scene, user, way, sender):
     reason = 'SIP;cause=200;text="Call completed elsewhere"'
     call.client.end.send(call.cancel_bytes([("Reason", reason)]))
     assert call.client.end.response("CANCEL").status == 200
-    cancel = scene.sprout.expect("CANCEL")
+    cancel = scene.sprout.expect("CANCEL", call_id=invite.get("call-id"))
     assert cancel.get("reason") == reason
     assert not cancel.has("record-route")
     assert cancel.uri == invite.uri
@@ -125,7 +124,7 @@ def test_cancel_goes_on_with_its_reason(scene, user, way, sender):
     invite.reply(487)
     assert call.answer().status == 487
     call.ack()
-    ack = scene.sprout.expect("ACK")
+    ack = scene.sprout.expect("ACK", call_id=invite.get("call-id"))
     assert parameter(ack.values("via")[0], "branch") == parameter(invite.values("via")[0], "branch")
 
 
@@ -139,7 +138,7 @@ def test_cancel_waits_for_a_provisional(scene, user, way):
                 if not m.is_response and m.method == "CANCEL"
                 and m.get("call-id") == invite.get("call-id")]
     invite.reply(180, headers=contact(scene))
-    cancel = scene.sprout.expect("CANCEL")
+    cancel = scene.sprout.expect("CANCEL", call_id=invite.get("call-id"))
     cancel.reply(200)
     invite.reply(487)
     assert call.answer().status == 487

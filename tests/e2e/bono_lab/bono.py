@@ -150,8 +150,7 @@ class Bono(Process):
         from .sip import TcpClient, UdpClient, options_to
         assert self.alive(), f"bono ended with {self.child.returncode}:\n{self.tail()}"
         for kind in (UdpClient, TcpClient):
-            client = kind(self.lab.client_ip() if kind is UdpClient else self.lab.ip(99),
-                          self.access)
+            client = kind(self.lab.ip(99), self.access, 0)
             try:
                 client.send(options_to(client, self.access))
                 answer = client.response(method="OPTIONS")
