@@ -23,16 +23,16 @@ const char *side_name(enum side side);
 
 /* The way a packet came and the way back; a small value (40 bytes), kept in flows and transactions. */
 struct hop {
-	uint8_t worker;          /* whose sockets */
-	uint8_t transport : 4;   /* enum sip_transport */
-	uint8_t side : 3;        /* enum side */
-	uint8_t own_socket : 1;  /* UDP toward the core: by this worker's own port, not the listener's */
-	uint8_t listener;        /* index in transport_settings; the socket (UDP), or where it was accepted;
+	uint8_t worker;        /* whose sockets */
+	uint8_t transport : 4; /* enum sip_transport */
+	uint8_t side : 3;      /* enum side */
+	uint8_t own_socket : 1; /* UDP toward the core: by this worker's own port, not the listener's */
+	uint8_t listener; /* index in transport_settings; the socket (UDP), or where it was accepted;
 	                          * for connections we opened: the core listener that names us to that peer */
-	uint8_t local;           /* on a wildcard bind: which of our addresses it came to, as the transport of
+	uint8_t local; /* on a wildcard bind: which of our addresses it came to, as the transport of
 	                          * that worker numbers them; 0: no wildcard, or let the kernel choose */
 	struct address remote;
-	uint64_t connection;     /* 0: UDP. Unique in the life of the worker, never re-used */
+	uint64_t connection; /* 0: UDP. Unique in the life of the worker, never re-used */
 };
 /* The same flow (RFC 5626): the connection, or over UDP the socket and the remote address. */
 bool hop_equal(const struct hop *a, const struct hop *b);
@@ -55,12 +55,13 @@ struct transport_settings {
 	const struct listener_settings *listeners;
 	unsigned listener_count; /* at most 255 */
 	unsigned workers;
-	size_t message_bytes;         /* longest message */
-	unsigned max_connections;     /* accepted by this worker, on each side; those we open are not limited */
+	size_t message_bytes; /* longest message */
+	unsigned
+		max_connections; /* accepted by this worker, on each side; those we open are not limited */
 	size_t connection_queue_bytes; /* waiting to be written on one connection; beyond: closed, QUEUE_FULL */
 	uint64_t connect_timeout_ms;
-	uint64_t idle_ms;             /* an access connection that no registered flow pins, silent that long */
-	uint64_t partial_ms;          /* a message begun must be whole within this, else closed (slow) */
+	uint64_t idle_ms; /* an access connection that no registered flow pins, silent that long */
+	uint64_t partial_ms; /* a message begun must be whole within this, else closed (slow) */
 };
 
 struct packet {
@@ -69,18 +70,18 @@ struct packet {
 };
 
 enum close_reason {
-	CLOSE_PEER,            /* orderly end by the peer */
-	CLOSE_RESET,           /* ECONNRESET, EPIPE and other socket errors */
-	CLOSE_REFUSED,         /* connect: refused */
-	CLOSE_UNREACHABLE,     /* connect: no route, network down */
+	CLOSE_PEER,        /* orderly end by the peer */
+	CLOSE_RESET,       /* ECONNRESET, EPIPE and other socket errors */
+	CLOSE_REFUSED,     /* connect: refused */
+	CLOSE_UNREACHABLE, /* connect: no route, network down */
 	CLOSE_CONNECT_TIMEOUT,
 	CLOSE_FRAME_TOO_LONG,
-	CLOSE_FRAME_BAD,       /* no or bad Content-Length, bad bytes */
-	CLOSE_SLOW,            /* a message begun was not finished in time */
+	CLOSE_FRAME_BAD, /* no or bad Content-Length, bad bytes */
+	CLOSE_SLOW,      /* a message begun was not finished in time */
 	CLOSE_QUEUE_FULL,
 	CLOSE_IDLE,
-	CLOSE_LIMIT,           /* too many connections */
-	CLOSE_LOCAL,           /* transport_close or shutdown */
+	CLOSE_LIMIT, /* too many connections */
+	CLOSE_LOCAL, /* transport_close or shutdown */
 	CLOSE_REASONS
 };
 const char *close_reason_name(enum close_reason reason);

@@ -24,7 +24,8 @@ static void reject(struct listener *listener, int fd, enum rejected_reason reaso
 		struct metrics *metrics = listener->transport->metrics;
 
 		metrics_add(metrics, METRIC_REJECTED, REJECTED_CLASS_CONNECTION, reason, 0, 1);
-		metrics_add(metrics, METRIC_CONNECTION_CLOSED, listener->settings->side, CLOSE_LIMIT, 0, 1);
+		metrics_add(metrics, METRIC_CONNECTION_CLOSED, listener->settings->side,
+		            CLOSE_LIMIT, 0, 1);
 	}
 }
 
@@ -62,8 +63,8 @@ static void on_descriptors_gone(struct listener *listener)
 	struct transport *transport = listener->transport;
 	int fd;
 
-	log_warning("listener %s: not accepting for %u ms, out of descriptors", listener->settings->name,
-	            ACCEPT_PAUSE_MS);
+	log_warning("listener %s: not accepting for %u ms, out of descriptors",
+	            listener->settings->name, ACCEPT_PAUSE_MS);
 	if (transport->reserve_fd >= 0) {
 		close(transport->reserve_fd);
 		fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
@@ -90,7 +91,8 @@ static void on_acceptable(evutil_socket_t listening, short what, void *arg)
 			welcome(listener, fd, &remote);
 		} else if (errno == EAGAIN) {
 			return;
-		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+		           errno == ENOMEM) {
 			on_descriptors_gone(listener);
 			return;
 		} /* else it is that connection which failed, accept(2): the next one */
@@ -110,8 +112,8 @@ int listener_start_accepting(struct listener *listener)
 	struct event_base *base = loop_base(listener->transport->loop);
 
 	timer_init(&listener->accept_again, on_accept_again, listener);
-	if (event_assign(&listener->acceptable, base, listener->fd, EV_READ | EV_PERSIST, on_acceptable,
-	                 listener) != 0 ||
+	if (event_assign(&listener->acceptable, base, listener->fd, EV_READ | EV_PERSIST,
+	                 on_acceptable, listener) != 0 ||
 	    event_add(&listener->acceptable, NULL) != 0)
 		return -ENOMEM;
 	return 0;

@@ -18,7 +18,8 @@
 
 static bool same_connection(const struct hash_link *link, const void *key)
 {
-	return CONTAINER_OF(link, struct connection, in_table)->hop.connection == *(const uint64_t *)key;
+	return CONTAINER_OF(link, struct connection, in_table)->hop.connection ==
+	       *(const uint64_t *)key;
 }
 
 struct pool_key {
@@ -64,8 +65,8 @@ struct connection *connection_find(const struct transport *transport, const stru
 	return link != NULL ? CONTAINER_OF(link, struct connection, in_table) : NULL;
 }
 
-struct connection *connection_find_pooled(const struct transport *transport, enum sip_transport kind,
-                                          const struct address *peer)
+struct connection *connection_find_pooled(const struct transport *transport,
+                                          enum sip_transport kind, const struct address *peer)
 {
 	const struct pool_key key = {kind, peer};
 	struct hash_link *link;
@@ -96,7 +97,8 @@ void connection_arm(struct connection *connection)
 	if (connection->state != CONNECTION_OPEN)
 		return;
 	due = open_deadline(connection);
-	if (due == UINT64_MAX || (timer_is_running(&connection->life) && connection->life.due_ms <= due))
+	if (due == UINT64_MAX ||
+	    (timer_is_running(&connection->life) && connection->life.due_ms <= due))
 		return;
 	timer_start(loop_timers(transport->loop), &connection->life, due > now ? due - now : 0);
 }
@@ -149,8 +151,9 @@ static void on_life(struct timer *timer, void *arg)
 
 	switch (connection->state) {
 	case CONNECTION_CONNECTING:
-		connection_connected(connection, connection->connect_error != 0 ? connection->connect_error
-		                                                                : ETIMEDOUT);
+		connection_connected(connection, connection->connect_error != 0
+		                                         ? connection->connect_error
+		                                         : ETIMEDOUT);
 		break;
 	case CONNECTION_OPEN:
 		on_open_deadline(connection);
@@ -170,7 +173,8 @@ static void count(struct connection *connection, int by)
 
 	connection->transport->counts[hop->side][hop->transport] += (unsigned)by;
 	connection->counted = by > 0;
-	metrics_add(connection->transport->metrics, METRIC_CONNECTIONS, hop->side, hop->transport, 0, by);
+	metrics_add(connection->transport->metrics, METRIC_CONNECTIONS, hop->side, hop->transport,
+	            0, by);
 }
 
 /* From now on it is gone to those above, who are told soon. */
@@ -189,7 +193,8 @@ static void leave(struct connection *connection)
 	if (log_enabled(LOG_DEBUG)) {
 		char text[ADDRESS_TEXT_MAX + 8];
 
-		log_debug("connection %llu %s: closed, %s", (unsigned long long)connection->hop.connection,
+		log_debug("connection %llu %s: closed, %s",
+		          (unsigned long long)connection->hop.connection,
 		          hop_format(&connection->hop, text, sizeof(text)),
 		          close_reason_name(connection->reason));
 	}
@@ -247,7 +252,9 @@ void connection_set_state(struct connection *connection, enum connection_state s
 		connection_arm(connection);
 		break;
 	case CONNECTION_DRAINING:
-		event_del(&connection->readable); /* level-triggered: would wake us for what we do not read */
+		event_del(
+			&connection
+				 ->readable); /* level-triggered: would wake us for what we do not read */
 		linger(connection);
 		break;
 	case CONNECTION_LINGERING:
@@ -276,8 +283,8 @@ void connection_close(struct connection *connection, enum close_reason reason)
 	if (connection->queue.bytes > 0)
 		connection_set_state(connection, CONNECTION_DRAINING);
 	else
-		connection_set_state(connection,
-		                     reason == CLOSE_PEER ? CONNECTION_ENDED : CONNECTION_LINGERING);
+		connection_set_state(connection, reason == CLOSE_PEER ? CONNECTION_ENDED
+		                                                      : CONNECTION_LINGERING);
 }
 
 void connection_abort(struct connection *connection, enum close_reason reason)
@@ -313,8 +320,8 @@ static void name_hop(struct connection *connection, struct listener *listener,
 	hop->connection = listener->transport->next_connection++;
 }
 
-int connection_create(struct listener *listener, int fd, const struct address *remote, bool opened_by_us,
-                      struct connection **out)
+int connection_create(struct listener *listener, int fd, const struct address *remote,
+                      bool opened_by_us, struct connection **out)
 {
 	struct transport *transport = listener->transport;
 	struct event_base *base = loop_base(transport->loop);
@@ -333,7 +340,8 @@ int connection_create(struct listener *listener, int fd, const struct address *r
 	timer_init(&connection->life, on_life, connection);
 	if (event_assign(&connection->readable, base, fd, EV_READ | EV_PERSIST, tcp_on_readable,
 	                 connection) != 0 ||
-	    event_assign(&connection->writable, base, fd, EV_WRITE, tcp_on_writable, connection) != 0 ||
+	    event_assign(&connection->writable, base, fd, EV_WRITE, tcp_on_writable, connection) !=
+	            0 ||
 	    event_add(opened_by_us ? &connection->writable : &connection->readable, NULL) != 0)
 		goto fail;
 	connection->blocked = opened_by_us;

@@ -40,7 +40,8 @@ const char *close_reason_name(enum close_reason reason)
 
 bool hop_equal(const struct hop *a, const struct hop *b)
 {
-	if (a->worker != b->worker || a->transport != b->transport || a->connection != b->connection)
+	if (a->worker != b->worker || a->transport != b->transport ||
+	    a->connection != b->connection)
 		return false;
 	if (a->connection != 0)
 		return true;

@@ -17,7 +17,8 @@ void socket_set(int fd, int level, int name, int value)
 {
 	/* Best effort: what a kernel lacks costs comfort, not correctness. */
 	if (setsockopt(fd, level, name, &value, sizeof(value)) != 0)
-		log_debug("transport: socket option %d/%d refused, %s", level, name, error_text(-errno));
+		log_debug("transport: socket option %d/%d refused, %s", level, name,
+		          error_text(-errno));
 }
 
 struct address address_for_family(const struct address *address, sa_family_t family)
@@ -65,7 +66,7 @@ static int bind_one(struct listener *listener, int type, const struct address *a
  * the first worker binds alone once, which fails while anybody holds the port. */
 static int port_is_free(struct listener *listener, int type, const struct address *address)
 {
-	int err, fd;
+	int err, fd = -1;
 
 	if (listener->transport->worker != 0 || address_port(address) == 0)
 		return 0;

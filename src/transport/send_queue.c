@@ -19,7 +19,7 @@ void send_queue_init(struct send_queue *queue)
 
 static struct bytes **item_at(const struct send_queue *queue, unsigned i)
 {
-	return &queue->items[(queue->first + i) % queue->capacity];
+	return &queue->items[(queue->first + i) & (queue->capacity - 1)]; /* a power of two */
 }
 
 static void back_to_few(struct send_queue *queue)
@@ -95,7 +95,7 @@ void send_queue_written(struct send_queue *queue, size_t length)
 	while (queue->count > 0 && queue->offset >= (*item_at(queue, 0))->length) {
 		queue->offset -= (*item_at(queue, 0))->length;
 		bytes_release(item_at(queue, 0));
-		queue->first = (queue->first + 1) % queue->capacity;
+		queue->first = (queue->first + 1) & (queue->capacity - 1);
 		queue->count--;
 	}
 	if (queue->count == 0)

@@ -67,6 +67,7 @@ unsigned transport_udp_worker(const struct address *client, unsigned workers)
 
 int steering_attach(int fd, unsigned workers)
 {
+	/* clang-format off */
 	struct sock_filter program[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, NET(0)),
 		BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 4),
@@ -95,6 +96,7 @@ int steering_attach(int fd, unsigned workers)
 		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, workers),
 		BPF_STMT(BPF_RET | BPF_A, 0),
 	};
+	/* clang-format on */
 	struct sock_fprog attached = {ARRAY_LENGTH(program), program};
 
 	if (workers <= 1)

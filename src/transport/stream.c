@@ -13,7 +13,8 @@
  * begins is closed: an attacker with many slow connections shall not take the host's memory. */
 #define PARTIAL_BYTES_MAX (64u << 20)
 
-static void deliver(struct connection *connection, const char *data, size_t length, bool framing_fault)
+static void deliver(struct connection *connection, const char *data, size_t length,
+                    bool framing_fault)
 {
 	struct transport *transport = connection->transport;
 	struct packet packet = {slice_of(data, length), connection->hop};
@@ -49,8 +50,8 @@ static size_t cut(struct connection *connection, const char *data, size_t length
 		size_t start = 0, frame = 0;
 		enum framer_verdict verdict;
 
-		verdict = framer_next(&connection->framer, slice_of(data + used, length - used), &start,
-		                      &frame);
+		verdict = framer_next(&connection->framer, slice_of(data + used, length - used),
+		                      &start, &frame);
 		if (verdict == FRAMER_MORE)
 			break;
 		if (verdict >= FRAMER_TOO_LONG) {

@@ -90,8 +90,8 @@ static int dial(const struct listener *listener, const struct address *peer, int
 	return err;
 }
 
-static int tcp_open(struct transport *transport, struct listener *listener, const struct address *peer,
-                    struct hop *out)
+static int tcp_open(struct transport *transport, struct listener *listener,
+                    const struct address *peer, struct hop *out)
 {
 	struct connection *connection;
 	int fd, refused, err;
@@ -168,8 +168,9 @@ static void tcp_close(struct transport *transport, const struct hop *hop, enum c
 static void on_all_written(struct connection *connection)
 {
 	if (connection->state == CONNECTION_DRAINING)
-		connection_set_state(connection, connection->reason == CLOSE_PEER ? CONNECTION_ENDED
-		                                                                  : CONNECTION_LINGERING);
+		connection_set_state(connection, connection->reason == CLOSE_PEER
+		                                         ? CONNECTION_ENDED
+		                                         : CONNECTION_LINGERING);
 }
 
 void tcp_flush(struct connection *connection)
@@ -237,7 +238,8 @@ void tcp_on_readable(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	while (connection->state == CONNECTION_OPEN && taken < READ_TURN_BYTES) {
-		const size_t kept = connection->partial_length, room = transport->scratch_size - kept;
+		const size_t kept = connection->partial_length,
+			     room = transport->scratch_size - kept;
 		ssize_t length;
 
 		if (kept > 0)

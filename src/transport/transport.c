@@ -92,7 +92,8 @@ void transport_blame(struct transport *transport, const struct address *peer, in
 /* ---- birth and death ---- */
 
 /* [::] serves IPv4 too unless another listener of the kind has that port in IPv4. */
-static bool is_dual(const struct transport_settings *settings, const struct listener_settings *listener)
+static bool is_dual(const struct transport_settings *settings,
+                    const struct listener_settings *listener)
 {
 	if (listener->bind.family != AF_INET6 || !address_is_wildcard(&listener->bind))
 		return false;
@@ -100,7 +101,8 @@ static bool is_dual(const struct transport_settings *settings, const struct list
 		const struct listener_settings *other = &settings->listeners[i];
 
 		if (other->bind.family == AF_INET &&
-		    transport_is_stream(other->transport) == transport_is_stream(listener->transport) &&
+		    transport_is_stream(other->transport) ==
+		            transport_is_stream(listener->transport) &&
 		    address_port(&other->bind) == address_port(&listener->bind) &&
 		    address_port(&other->bind) != 0)
 			return false;
@@ -120,8 +122,8 @@ static int listener_open(struct transport *transport, uint8_t index)
 		err = kinds[settings->transport]->listen(transport, listener);
 	if (err != 0)
 		log_error("listener %s: cannot bind %s/%s, %s", settings->name,
-		          address_format(&settings->bind, text), transport_name(settings->transport),
-		          error_text(err));
+		          address_format(&settings->bind, text),
+		          transport_name(settings->transport), error_text(err));
 	return err;
 }
 
@@ -150,7 +152,8 @@ static int create_listeners(struct transport *transport)
 	const struct transport_settings *settings = &transport->settings;
 	int err;
 
-	transport->listeners = memory_zalloc((settings->listener_count + 1) * sizeof(struct listener));
+	transport->listeners =
+		memory_zalloc((settings->listener_count + 1) * sizeof(struct listener));
 	if (transport->listeners == NULL)
 		return -ENOMEM;
 	for (unsigned i = 0; i < settings->listener_count; i++) {
@@ -162,7 +165,8 @@ static int create_listeners(struct transport *transport)
 		listener->index = (uint8_t)i;
 		listener->fd = -1;
 		listener->advertises_wildcard =
-			address_parse(slice_from_string(listener->settings->advertise), &advertised) &&
+			address_parse(slice_from_string(listener->settings->advertise),
+		                      &advertised) &&
 			address_is_wildcard(&advertised);
 	}
 	for (unsigned i = 0; i < settings->listener_count; i++) {
@@ -276,7 +280,8 @@ const char *transport_sent_by(const struct transport *transport, const struct ho
 	const struct listener *listener = &transport->listeners[hop->listener];
 	const struct local *local;
 
-	ASSERT(hop->worker == transport->worker && hop->listener < transport->settings.listener_count);
+	ASSERT(hop->worker == transport->worker &&
+	       hop->listener < transport->settings.listener_count);
 	if (hop->own_socket)
 		return listener->own_sent_by;
 	local = local_find(transport, hop->local);
@@ -347,7 +352,8 @@ unsigned transport_connection_count(const struct transport *transport, enum side
 	return transport->counts[side][kind];
 }
 
-const struct address *transport_listener_address(const struct transport *transport, unsigned listener)
+const struct address *transport_listener_address(const struct transport *transport,
+                                                 unsigned listener)
 {
 	ASSERT(listener < transport->settings.listener_count);
 	return &transport->listeners[listener].bound;

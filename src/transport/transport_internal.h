@@ -28,8 +28,8 @@ struct connection;
 /* One kind of transport, as transport.c sees it. */
 struct transport_kind {
 	int (*listen)(struct transport *transport, struct listener *listener);
-	int (*open)(struct transport *transport, struct listener *listener, const struct address *peer,
-	            struct hop *out);
+	int (*open)(struct transport *transport, struct listener *listener,
+	            const struct address *peer, struct hop *out);
 	int (*send)(struct transport *transport, const struct hop *hop, struct bytes **bytes);
 	void (*close)(struct transport *transport, const struct hop *hop, enum close_reason reason);
 };
@@ -39,7 +39,7 @@ struct listener {
 	struct transport *transport;
 	const struct listener_settings *settings;
 	uint8_t index;
-	bool dual;            /* bound to ::, serves IPv4 too */
+	bool dual; /* bound to ::, serves IPv4 too */
 	bool advertises_wildcard;
 	struct address bound; /* as the kernel told it */
 
@@ -57,7 +57,8 @@ struct local {
 	struct address address; /* with the listener's port */
 	char text[ADDRESS_TEXT_MAX];
 };
-#define LOCALS_MAX 255 /* hop.local is a byte, 0 is none; more of our own addresses: the kernel chooses */
+#define LOCALS_MAX                                                                                 \
+	255 /* hop.local is a byte, 0 is none; more of our own addresses: the kernel chooses */
 
 /* The peer of a datagram that could not go, until it can be told from the loop. */
 struct unreachable {
@@ -102,7 +103,7 @@ struct transport {
 	char *scratch;                      /* where streams are read */
 	size_t scratch_size;
 	struct bytes *pong; /* CRLF */
-	int reserve_fd;     /* given up for a moment to turn somebody away when descriptors run out */
+	int reserve_fd; /* given up for a moment to turn somebody away when descriptors run out */
 };
 
 /* ---- transport.c ---- */
@@ -113,8 +114,8 @@ void transport_blame(struct transport *transport, const struct address *peer, in
 /* ---- listener.c ---- */
 /* A non-blocking socket of the listener's family, bound to `bind` (several may share its port if
  * `shared`). *bound: what the kernel made of it. */
-int listener_bind(struct listener *listener, int type, const struct address *bind, bool shared, int *fd,
-                  struct address *bound);
+int listener_bind(struct listener *listener, int type, const struct address *bind, bool shared,
+                  int *fd, struct address *bound);
 /* May this peer send to the listener? Counts if not. */
 bool listener_allows(struct listener *listener, const struct address *peer);
 void socket_set(int fd, int level, int name, int value);
@@ -146,9 +147,9 @@ struct udp_socket {
 	struct listener *listener;
 	int fd;
 	sa_family_t family;
-	bool own;           /* the worker's own port toward the core; hears of ICMP errors */
-	bool tells_local;   /* wildcard: the kernel says which address a datagram came to */
-	bool blocked;       /* the kernel's buffer is full; `writable` waits */
+	bool own;         /* the worker's own port toward the core; hears of ICMP errors */
+	bool tells_local; /* wildcard: the kernel says which address a datagram came to */
+	bool blocked;     /* the kernel's buffer is full; `writable` waits */
 	struct event readable, writable;
 	struct list_link in_flush;
 	unsigned first, count;
@@ -194,9 +195,9 @@ struct connection {
 	enum close_reason reason; /* once it is past OPEN */
 	int fd;
 	bool opened_by_us, told, counted;
-	bool blocked;           /* `writable` waits: until it is connected, or the kernel takes more */
-	unsigned pins;          /* registered flows that hold it */
-	uint64_t active_ms;     /* bytes last read or queued */
+	bool blocked;       /* `writable` waits: until it is connected, or the kernel takes more */
+	unsigned pins;      /* registered flows that hold it */
+	uint64_t active_ms; /* bytes last read or queued */
 	uint64_t partial_since; /* when the message begun did begin, 0: none */
 	int connect_error;      /* connect failed before it returned; told from the loop */
 	struct framer framer;
@@ -211,11 +212,11 @@ struct connection {
 };
 
 struct connection *connection_find(const struct transport *transport, const struct hop *hop);
-struct connection *connection_find_pooled(const struct transport *transport, enum sip_transport kind,
-                                          const struct address *peer);
+struct connection *connection_find_pooled(const struct transport *transport,
+                                          enum sip_transport kind, const struct address *peer);
 /* Takes the descriptor in any case. opened_by_us: it is connecting, else open. */
-int connection_create(struct listener *listener, int fd, const struct address *remote, bool opened_by_us,
-                      struct connection **out);
+int connection_create(struct listener *listener, int fd, const struct address *remote,
+                      bool opened_by_us, struct connection **out);
 void connection_set_state(struct connection *connection, enum connection_state state);
 /* Written first what is queued, if the state allows; told upward later. Does nothing the second time. */
 void connection_close(struct connection *connection, enum close_reason reason);

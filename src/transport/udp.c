@@ -29,7 +29,8 @@ struct udp_slab {
 	struct address sources[RECEIVE_BATCH];
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(struct in_pktinfo))];
+		char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) +
+		           CMSG_SPACE(sizeof(struct in_pktinfo))];
 	} control[RECEIVE_BATCH];
 	char bytes[];
 };
@@ -39,7 +40,8 @@ int udp_slab_create(size_t message_bytes, struct udp_slab **out)
 	const size_t room = message_bytes + 1;
 	struct udp_slab *slab;
 
-	slab = memory_alloc(sizeof(*slab) + RECEIVE_BATCH * room); /* pages never touched cost nothing */
+	slab = memory_alloc(sizeof(*slab) +
+	                    RECEIVE_BATCH * room); /* pages never touched cost nothing */
 	if (slab == NULL)
 		return -ENOMEM;
 	memset(slab, 0, sizeof(*slab));
@@ -194,7 +196,8 @@ static void set_options(struct udp_socket *socket)
 	if (v6 && socket->own)
 		socket_set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
 	if (socket->tells_local)
-		socket_set(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVPKTINFO : IP_PKTINFO, 1);
+		socket_set(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVPKTINFO : IP_PKTINFO,
+		           1);
 }
 
 static int udp_socket_create(struct listener *listener, bool own, struct udp_socket **out)
@@ -223,7 +226,8 @@ static int udp_socket_create(struct listener *listener, bool own, struct udp_soc
 	if (err != 0)
 		goto out;
 	set_options(socket);
-	if (event_assign(&socket->readable, base, socket->fd, EV_READ | EV_PERSIST, on_readable, socket) != 0 ||
+	if (event_assign(&socket->readable, base, socket->fd, EV_READ | EV_PERSIST, on_readable,
+	                 socket) != 0 ||
 	    event_assign(&socket->writable, base, socket->fd, EV_WRITE, on_writable, socket) != 0 ||
 	    event_add(&socket->readable, NULL) != 0) {
 		err = -ENOMEM;
@@ -231,7 +235,8 @@ static int udp_socket_create(struct listener *listener, bool own, struct udp_soc
 	}
 	if (own)
 		snprintf(listener->own_sent_by, sizeof(listener->own_sent_by), "%.*s:%u",
-		         (int)(strrchr(listener->settings->advertise, ':') - listener->settings->advertise),
+		         (int)(strrchr(listener->settings->advertise, ':') -
+		               listener->settings->advertise),
 		         listener->settings->advertise, address_port(&bound));
 	*out = socket;
 	socket = NULL;
@@ -275,8 +280,8 @@ static int udp_listen(struct transport *transport, struct listener *listener)
 	return err;
 }
 
-static int udp_open(struct transport *transport, struct listener *listener, const struct address *peer,
-                    struct hop *out)
+static int udp_open(struct transport *transport, struct listener *listener,
+                    const struct address *peer, struct hop *out)
 {
 	memset(out, 0, sizeof(*out));
 	out->worker = transport->worker;

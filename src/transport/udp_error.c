@@ -52,8 +52,12 @@ bool udp_drain_errors(struct udp_socket *socket)
 		char start[1]; /* of the datagram that failed: of no use to us */
 		struct iovec piece = {start, sizeof(start)};
 		struct address peer;
-		struct msghdr header = {.msg_name = &peer, .msg_namelen = sizeof(peer), .msg_iov = &piece,
-			.msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+		struct msghdr header = {.msg_name = &peer,
+		                        .msg_namelen = sizeof(peer),
+		                        .msg_iov = &piece,
+		                        .msg_iovlen = 1,
+		                        .msg_control = &control,
+		                        .msg_controllen = sizeof(control)};
 		const struct sock_extended_err *error;
 
 		memset(&peer, 0, sizeof(peer));
@@ -61,7 +65,8 @@ bool udp_drain_errors(struct udp_socket *socket)
 			break;
 		found = true;
 		error = find_error(&header);
-		if (error == NULL || peer.family == AF_UNSPEC || !is_unreachable((int)error->ee_errno))
+		if (error == NULL || peer.family == AF_UNSPEC ||
+		    !is_unreachable((int)error->ee_errno))
 			continue;
 		address_normalise(&peer);
 		transport_blame(socket->listener->transport, &peer, (int)error->ee_errno);

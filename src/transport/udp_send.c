@@ -122,9 +122,10 @@ static void give_up_first(struct udp_socket *socket, int error)
 	address_normalise(&peer);
 	log_debug("transport: %s: cannot send to %s, %s", socket->listener->settings->name,
 	          address_format(&peer, text), error_text(-error));
-	metrics_add(transport->metrics, METRIC_REJECTED, REJECTED_CLASS_PACKET, REJECTED_OTHER, 0, 1);
-	if (socket->own &&
-	    (error == ENETUNREACH || error == EHOSTUNREACH || error == ENETDOWN || error == EHOSTDOWN))
+	metrics_add(transport->metrics, METRIC_REJECTED, REJECTED_CLASS_PACKET, REJECTED_OTHER, 0,
+	            1);
+	if (socket->own && (error == ENETUNREACH || error == EHOSTUNREACH || error == ENETDOWN ||
+	                    error == EHOSTDOWN))
 		transport_blame(transport, &peer, error);
 	queue_drop(socket, 1);
 }

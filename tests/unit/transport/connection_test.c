@@ -10,10 +10,12 @@
 
 static int connected_client(struct stage *stage)
 {
-	const unsigned before = transport_connection_count(stage->transport, SIDE_ACCESS, TRANSPORT_TCP);
+	const unsigned before =
+		transport_connection_count(stage->transport, SIDE_ACCESS, TRANSPORT_TCP);
 	int fd = peer_connect("127.0.3.9:0", stage_listener(stage, ACCESS_TCP));
 
-	stage_until(stage, transport_connection_count(stage->transport, SIDE_ACCESS, TRANSPORT_TCP) == before + 1);
+	stage_until(stage, transport_connection_count(stage->transport, SIDE_ACCESS,
+	                                              TRANSPORT_TCP) == before + 1);
 	return fd;
 }
 
@@ -68,6 +70,10 @@ static void one_connection_serves_all_requests_to_a_peer(void **state)
 	assert_true(hop_equal(&stage->closed_hop, &first));
 	second = stage_open_hop(stage, TRANSPORT_TCP, &sprout);
 	assert_false(hop_equal(&first, &second)); /* a number is never used again */
+	transport_close(stage->transport, &second, CLOSE_LOCAL);
+	third = stage_open_hop(stage, TRANSPORT_TCP,
+	                       &sprout); /* nor one that waits to be told of */
+	assert_false(hop_equal(&second, &third));
 	close(listening);
 	close(listening_other);
 }
@@ -130,14 +136,19 @@ static void reset_is_told_as_reset(void **state)
 	peer_reset(fd);
 	stage_until(stage, stage->closed_count == 1);
 	assert_int_equal(stage->closed_reason, CLOSE_RESET);
-	assert_int_equal(metrics_read(stage->registry, METRIC_CONNECTION_CLOSED, SIDE_ACCESS, CLOSE_RESET, 0), 1);
-	assert_int_equal(metrics_read(stage->registry, METRIC_CONNECTIONS, SIDE_ACCESS, TRANSPORT_TCP, 0), 0);
+	assert_int_equal(metrics_read(stage->registry, METRIC_CONNECTION_CLOSED, SIDE_ACCESS,
+	                              CLOSE_RESET, 0),
+	                 1);
+	assert_int_equal(metrics_read(stage->registry, METRIC_CONNECTIONS, SIDE_ACCESS,
+	                              TRANSPORT_TCP, 0),
+	                 0);
 }
 
 static void peer_without_a_route_is_an_error_at_once(void **state)
 {
 	struct stage *stage = *state;
-	struct address nowhere = stage_address("192.0.2.1:5060"); /* from a loopback address: no way out */
+	struct address nowhere =
+		stage_address("192.0.2.1:5060"); /* from a loopback address: no way out */
 	struct hop hop;
 
 	assert_true(transport_open(stage->transport, TRANSPORT_TCP, &nowhere, &hop) < 0);
@@ -249,11 +260,15 @@ static void connection_beyond_the_limit_is_closed_and_counted(void **state)
 		fds[i] = connected_client(stage);
 	fds[2] = peer_connect("127.0.3.9:0", stage_listener(stage, ACCESS_TCP));
 	stage_until(stage, peer_is_ended(fds[2]));
-	assert_int_equal(transport_connection_count(stage->transport, SIDE_ACCESS, TRANSPORT_TCP), 2);
+	assert_int_equal(transport_connection_count(stage->transport, SIDE_ACCESS, TRANSPORT_TCP),
+	                 2);
 	assert_int_equal(stage->closed_count, 0);
-	assert_int_equal(metrics_read(stage->registry, METRIC_CONNECTION_CLOSED, SIDE_ACCESS, CLOSE_LIMIT, 0), 1);
+	assert_int_equal(metrics_read(stage->registry, METRIC_CONNECTION_CLOSED, SIDE_ACCESS,
+	                              CLOSE_LIMIT, 0),
+	                 1);
 	assert_int_equal(metrics_read(stage->registry, METRIC_REJECTED, REJECTED_CLASS_CONNECTION,
-	                              REJECTED_CONNECTIONS_LIMIT, 0), 1);
+	                              REJECTED_CONNECTIONS_LIMIT, 0),
+	                 1);
 
 	/* clients cannot take the core's places */
 	core = peer_connect("127.0.3.9:0", stage_listener(stage, CORE_TCP));
@@ -279,7 +294,8 @@ static void stranger_cannot_connect_to_the_core(void **state)
 	stage_until(stage, peer_is_ended(fd));
 	assert_int_equal(core_connections(stage), 0);
 	assert_int_equal(metrics_read(stage->registry, METRIC_REJECTED, REJECTED_CLASS_CONNECTION,
-	                              REJECTED_NOT_ALLOWED_PEER, 0), 1);
+	                              REJECTED_NOT_ALLOWED_PEER, 0),
+	                 1);
 	close(fd);
 }
 
@@ -305,11 +321,14 @@ static void without_descriptors_accepting_rests_and_goes_on(void **state)
 	/* one was turned away with the descriptor kept for this, the other waits for better times */
 	assert_true(peer_is_ended(waiting[0]));
 	assert_false(peer_is_ended(waiting[1]));
-	assert_int_equal(transport_connection_count(stage->transport, SIDE_ACCESS, TRANSPORT_TCP), 0);
+	assert_int_equal(transport_connection_count(stage->transport, SIDE_ACCESS, TRANSPORT_TCP),
+	                 0);
 	stage_turns(stage);
-	assert_int_equal(transport_connection_count(stage->transport, SIDE_ACCESS, TRANSPORT_TCP), 0);
+	assert_int_equal(transport_connection_count(stage->transport, SIDE_ACCESS, TRANSPORT_TCP),
+	                 0);
 	fake_clock_advance_ms(1000);
-	stage_until(stage, transport_connection_count(stage->transport, SIDE_ACCESS, TRANSPORT_TCP) == 1);
+	stage_until(stage,
+	            transport_connection_count(stage->transport, SIDE_ACCESS, TRANSPORT_TCP) == 1);
 	close(waiting[0]);
 	close(waiting[1]);
 }
@@ -344,7 +363,8 @@ static void thousand_connections_leave_nothing_behind(void **state)
 			peer_write(fds[i], i % 2 == 0 ? OPTIONS_TEXT "MESS" : "\r\n\r\nM");
 			loop_turn(stage->loop);
 		}
-		stage_until(stage, transport_connection_count(stage->transport, SIDE_ACCESS, TRANSPORT_TCP) == 1000);
+		stage_until(stage, transport_connection_count(stage->transport, SIDE_ACCESS,
+		                                              TRANSPORT_TCP) == 1000);
 		for (unsigned i = 0; i < 1000; i++) {
 			if (i % 3 == 0)
 				peer_reset(fds[i]);
@@ -353,7 +373,9 @@ static void thousand_connections_leave_nothing_behind(void **state)
 		}
 		stage_until(stage, stage->closed_count == 1000);
 		stage_turns(stage);
-		assert_int_equal(transport_connection_count(stage->transport, SIDE_ACCESS, TRANSPORT_TCP), 0);
+		assert_int_equal(transport_connection_count(stage->transport, SIDE_ACCESS,
+		                                            TRANSPORT_TCP),
+		                 0);
 		/* the table of connections may have grown its buckets, in one block still */
 		assert_int_equal(memory_live_blocks(), blocks);
 		stage_forget(stage);
@@ -388,7 +410,8 @@ static void transport_may_go_and_come_back_while_its_loop_turns(void **state)
 		assert_true(peer_is_ended(fd));
 		close(fd);
 		assert_int_equal(transport_create(stage->loop, 0, &stage->settings, stage->metrics,
-		                                  &stage_events, stage, &stage->transport), 0);
+		                                  &stage_events, stage, &stage->transport),
+		                 0);
 		assert_int_equal(memory_live_blocks(), blocks);
 	}
 	close(listening);
@@ -407,7 +430,8 @@ static void idle_connection_takes_less_than_a_kibibyte(void **state)
 		peer_write(fds[i], "MESSAGE sip:a SIP/2.0\r\nConte");
 		loop_turn(stage->loop);
 	}
-	stage_until(stage, transport_connection_count(stage->transport, SIDE_ACCESS, TRANSPORT_TCP) == 500);
+	stage_until(stage, transport_connection_count(stage->transport, SIDE_ACCESS,
+	                                              TRANSPORT_TCP) == 500);
 	for (unsigned i = 0; i < 500; i++)
 		peer_write(fds[i], "nt-Length: 0\r\n\r\n");
 	stage_until(stage, stage->packet_count == 500);
@@ -427,7 +451,8 @@ static void scene(void *arg)
 	struct address sprout, client;
 	struct bytes *bytes;
 	struct hop hop;
-	int listening = listening_sprout(&sprout), fd = peer_socket(SOCK_STREAM, "127.0.3.9:0", &client);
+	int listening = listening_sprout(&sprout),
+	    fd = peer_socket(SOCK_STREAM, "127.0.3.9:0", &client);
 
 	if (stage_open(stage) == 0) {
 		const struct address *to = stage_listener(stage, ACCESS_TCP);

@@ -104,7 +104,8 @@ static void queue_is_bounded_and_drops_are_counted(void **state)
 	send_numbers(stage, &hop, 0, 1024 + 300);
 	assert_int_equal(memory_live_blocks(), blocks + 1024);
 	assert_int_equal(metrics_read(stage->registry, METRIC_REJECTED, REJECTED_CLASS_PACKET,
-	                              REJECTED_QUEUE_FULL, 0), 300);
+	                              REJECTED_QUEUE_FULL, 0),
+	                 300);
 	for (unsigned i = 0; i < 1024; i += 64) { /* the receiver's buffer is small */
 		kernel_room = 64;
 		stage_until(stage, kernel_room == 0 && peer_has_input(fd));
@@ -135,9 +136,12 @@ static void destroying_frees_what_waits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(partial_batch_is_finished_in_order, setup, stage_teardown),
-		cmocka_unit_test_setup_teardown(what_waits_leaves_when_the_kernel_has_room, setup, stage_teardown),
-		cmocka_unit_test_setup_teardown(queue_is_bounded_and_drops_are_counted, setup, stage_teardown),
+		cmocka_unit_test_setup_teardown(partial_batch_is_finished_in_order, setup,
+	                                        stage_teardown),
+		cmocka_unit_test_setup_teardown(what_waits_leaves_when_the_kernel_has_room, setup,
+	                                        stage_teardown),
+		cmocka_unit_test_setup_teardown(queue_is_bounded_and_drops_are_counted, setup,
+	                                        stage_teardown),
 		cmocka_unit_test_setup_teardown(destroying_frees_what_waits, setup, stage_teardown),
 	};
 

@@ -5,7 +5,10 @@
 
 static struct hop client(const char *address)
 {
-	struct hop hop = {.worker = 1, .transport = TRANSPORT_UDP, .side = SIDE_ACCESS, .listener = 2};
+	struct hop hop = {.worker = 1,
+	                  .transport = TRANSPORT_UDP,
+	                  .side = SIDE_ACCESS,
+	                  .listener = 2};
 
 	hop.remote = stage_address(address);
 	return hop;
@@ -75,7 +78,8 @@ static void hop_is_written_with_its_transport(void **state)
 static void reasons_and_sides_have_the_names_of_the_labels(void **state)
 {
 	for (unsigned i = 0; i < CLOSE_REASONS; i++)
-		assert_string_equal(close_reason_name(i), metrics_label_value(LABEL_CLOSE_REASON, i));
+		assert_string_equal(close_reason_name(i),
+		                    metrics_label_value(LABEL_CLOSE_REASON, i));
 	assert_int_equal(metrics_label_size(LABEL_CLOSE_REASON), CLOSE_REASONS);
 	for (unsigned i = 0; i < SIDES; i++)
 		assert_string_equal(side_name(i), metrics_label_value(LABEL_SIDE, i));

@@ -59,7 +59,7 @@ struct stage {
 	int unreachable_error;
 	unsigned unreachable_count;
 	const char *answer; /* sent to each packet from inside the callback; NULL: none */
-	bool in_call;       /* the test is inside a function of transport: nobody may be told anything */
+	bool in_call; /* the test is inside a function of transport: nobody may be told anything */
 };
 
 static inline void stage_send(struct stage *stage, const struct hop *hop, const char *text);
@@ -138,9 +138,14 @@ static inline void stage_init(struct stage *stage)
 		}
 	}
 	stage->settings = (struct transport_settings){
-		.listeners = stage->listeners, .listener_count = STAGE_LISTENERS, .workers = 1,
-		.message_bytes = STAGE_MESSAGE_BYTES, .max_connections = 2000,
-		.connection_queue_bytes = 1 << 20, .connect_timeout_ms = 2000, .idle_ms = 600000,
+		.listeners = stage->listeners,
+		.listener_count = STAGE_LISTENERS,
+		.workers = 1,
+		.message_bytes = STAGE_MESSAGE_BYTES,
+		.max_connections = 2000,
+		.connection_queue_bytes = 1 << 20,
+		.connect_timeout_ms = 2000,
+		.idle_ms = 600000,
 		.partial_ms = 10000,
 	};
 }
@@ -151,8 +156,8 @@ static inline int stage_open(struct stage *stage)
 
 	err = loop_create("test", &stage->loop);
 	if (err == 0)
-		err = transport_create(stage->loop, 0, &stage->settings, stage->metrics, &stage_events, stage,
-		                       &stage->transport);
+		err = transport_create(stage->loop, 0, &stage->settings, stage->metrics,
+		                       &stage_events, stage, &stage->transport);
 	return err;
 }
 
@@ -208,7 +213,8 @@ static inline int stage_teardown(void **state)
 }
 
 #define stage_test(name) cmocka_unit_test_setup_teardown(name, stage_setup, stage_teardown)
-#define stage_test_closed(name) cmocka_unit_test_setup_teardown(name, stage_setup_closed, stage_teardown)
+#define stage_test_closed(name)                                                                    \
+	cmocka_unit_test_setup_teardown(name, stage_setup_closed, stage_teardown)
 
 static inline uint64_t stage_real_ms(void)
 {
@@ -219,14 +225,14 @@ static inline uint64_t stage_real_ms(void)
 }
 
 /* Turn until it is so; the network stack of the kernel has 5 s for it. */
-#define stage_until(stage, condition)                                                                      \
-	do {                                                                                               \
-		const uint64_t give_up_ms = stage_real_ms() + 5000;                                        \
-		while (!(condition)) {                                                                     \
-			if (stage_real_ms() > give_up_ms)                                                  \
-				fail_msg("never came: %s", #condition);                                    \
-			loop_turn((stage)->loop);                                                          \
-		}                                                                                          \
+#define stage_until(stage, condition)                                                              \
+	do {                                                                                       \
+		const uint64_t give_up_ms = stage_real_ms() + 5000;                                \
+		while (!(condition)) {                                                             \
+			if (stage_real_ms() > give_up_ms)                                          \
+				fail_msg("never came: %s", #condition);                            \
+			loop_turn((stage)->loop);                                                  \
+		}                                                                                  \
 	} while (0)
 
 /* Enough turns for whatever loopback has delivered already; to show that nothing more comes. */
@@ -316,7 +322,8 @@ static inline void peer_write(int fd, const char *text)
 
 static inline void peer_send_to(int fd, const struct address *to, const char *text)
 {
-	assert_int_equal(sendto(fd, text, strlen(text), 0, &to->any, address_length(to)), strlen(text));
+	assert_int_equal(sendto(fd, text, strlen(text), 0, &to->any, address_length(to)),
+	                 strlen(text));
 }
 
 /* Text that has come, or "" when none has or the peer has closed. Never waits. */

@@ -26,8 +26,10 @@ static void crew_open(struct crew *crew, const char *bind_to)
 		stage->settings.listener_count = 1;
 		stage->listeners[0].bind = address;
 		assert_int_equal(loop_create("test", &stage->loop), 0);
-		assert_int_equal(transport_create(stage->loop, (uint8_t)i, &stage->settings, stage->metrics,
-		                                  &stage_events, stage, &stage->transport), 0);
+		assert_int_equal(transport_create(stage->loop, (uint8_t)i, &stage->settings,
+		                                  stage->metrics, &stage_events, stage,
+		                                  &stage->transport),
+		                 0);
 	}
 }
 
@@ -58,7 +60,8 @@ static unsigned crew_receive(struct crew *crew)
 	return 0;
 }
 
-static void expect_agreement(struct crew *crew, const char *from, const char *to_host, bool with_options)
+static void expect_agreement(struct crew *crew, const char *from, const char *to_host,
+                             bool with_options)
 {
 	const unsigned char options[8] = {IPOPT_NOP, IPOPT_NOP, IPOPT_NOP, IPOPT_NOP,
 	                                  IPOPT_NOP, IPOPT_NOP, IPOPT_NOP, IPOPT_EOL};
@@ -72,7 +75,9 @@ static void expect_agreement(struct crew *crew, const char *from, const char *to
 		unsigned got;
 
 		if (with_options)
-			assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_OPTIONS, options, sizeof(options)), 0);
+			assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_OPTIONS, options,
+			                            sizeof(options)),
+			                 0);
 		peer_send_to(fd, &to, OPTIONS_TEXT);
 		got = crew_receive(crew);
 		assert_int_equal(got, transport_udp_worker(&client, WORKERS));
@@ -122,10 +127,12 @@ static void both_families_on_one_socket_go_where_user_space_says(void **state)
 
 static void mapped_and_plain_spelling_are_one_client(void **state)
 {
-	struct address plain = stage_address("198.51.100.7:5061"), mapped = stage_address("[::ffff:198.51.100.7]:5061");
+	struct address plain = stage_address("198.51.100.7:5061"),
+		       mapped = stage_address("[::ffff:198.51.100.7]:5061");
 
 	for (unsigned workers = 1; workers < 20; workers++)
-		assert_int_equal(transport_udp_worker(&plain, workers), transport_udp_worker(&mapped, workers));
+		assert_int_equal(transport_udp_worker(&plain, workers),
+		                 transport_udp_worker(&mapped, workers));
 }
 
 /* One host with many ports, and many hosts with one port (all that a carrier's NAT or a fleet of the same
@@ -145,8 +152,10 @@ static void shares_are_even(void **state)
 			by_host[transport_udp_worker(&address, workers)]++;
 		}
 		for (unsigned i = 0; i < workers; i++) {
-			assert_in_range(by_port[i], 16000 / workers * 85 / 100, 16000 / workers * 115 / 100);
-			assert_in_range(by_host[i], 16000 / workers * 85 / 100, 16000 / workers * 115 / 100);
+			assert_in_range(by_port[i], 16000 / workers * 85 / 100,
+			                16000 / workers * 115 / 100);
+			assert_in_range(by_host[i], 16000 / workers * 85 / 100,
+			                16000 / workers * 115 / 100);
 		}
 	}
 }

@@ -25,7 +25,8 @@ static void datagram_comes_with_its_source_and_is_answered_there(void **state)
 	stage_send(stage, &stage->packets[0].hop, ANSWER_TEXT);
 	stage_until(stage, peer_has_input(fd));
 	memset(&from, 0, sizeof(from));
-	assert_int_equal(recvfrom(fd, text, sizeof(text), 0, &from.any, &length), strlen(ANSWER_TEXT));
+	assert_int_equal(recvfrom(fd, text, sizeof(text), 0, &from.any, &length),
+	                 strlen(ANSWER_TEXT));
 	assert_memory_equal(text, ANSWER_TEXT, strlen(ANSWER_TEXT));
 	assert_true(address_equal(&from, stage_listener(stage, ACCESS_UDP)));
 	close(fd);
@@ -104,7 +105,8 @@ static void datagram_beyond_the_limit_is_counted_and_dropped(void **state)
 	stage_until(stage, stage->packet_count == 1);
 	assert_int_equal(stage->packets[0].length, 2000);
 	assert_int_equal(metrics_read(stage->registry, METRIC_PARSE_ERRORS, TRANSPORT_UDP,
-	                              PARSE_ERROR_TOO_LARGE, 0), 2);
+	                              PARSE_ERROR_TOO_LARGE, 0),
+	                 2);
 	free(text);
 	close(fd);
 }
@@ -122,7 +124,8 @@ static void stranger_on_the_core_port_is_counted_and_dropped(void **state)
 	assert_true(address_equal(&stage->packets[0].hop.remote, &sprout));
 	assert_int_equal(stage->packets[0].hop.side, SIDE_CORE);
 	assert_int_equal(metrics_read(stage->registry, METRIC_REJECTED, REJECTED_CLASS_PACKET,
-	                              REJECTED_NOT_ALLOWED_PEER, 0), 1);
+	                              REJECTED_NOT_ALLOWED_PEER, 0),
+	                 1);
 	close(stranger_fd);
 	close(sprout_fd);
 }
@@ -140,7 +143,8 @@ static void core_requests_leave_from_a_port_of_our_own_which_our_via_names(void 
 	stage_send(stage, &hop, OPTIONS_TEXT);
 	stage_until(stage, peer_has_input(fd));
 	memset(&from, 0, sizeof(from));
-	assert_int_equal(recvfrom(fd, text, sizeof(text), 0, &from.any, &length), strlen(OPTIONS_TEXT));
+	assert_int_equal(recvfrom(fd, text, sizeof(text), 0, &from.any, &length),
+	                 strlen(OPTIONS_TEXT));
 	assert_true(address_equal_host(&from, stage_listener(stage, CORE_UDP)));
 	assert_int_not_equal(address_port(&from), address_port(stage_listener(stage, CORE_UDP)));
 	snprintf(sent_by, sizeof(sent_by), "core.example.net:%u", address_port(&from));
@@ -171,7 +175,8 @@ static void request_on_the_core_port_is_answered_from_the_core_port(void **state
 	peer_send_to(fd, stage_listener(stage, CORE_UDP), OPTIONS_TEXT);
 	stage_until(stage, peer_has_input(fd));
 	memset(&from, 0, sizeof(from));
-	assert_int_equal(recvfrom(fd, text, sizeof(text), 0, &from.any, &length), strlen(ANSWER_TEXT));
+	assert_int_equal(recvfrom(fd, text, sizeof(text), 0, &from.any, &length),
+	                 strlen(ANSWER_TEXT));
 	assert_true(address_equal(&from, stage_listener(stage, CORE_UDP)));
 	assert_string_equal(transport_sent_by(stage->transport, &stage->packets[0].hop),
 	                    "core.example.net:5058");
@@ -206,6 +211,41 @@ static void icmp_blames_the_dead_peer_and_not_the_healthy_one(void **state)
 	close(fd);
 }
 
+/* Two full batches without a turn between them: the first leaves an error for the send of the second. */
+static void pending_icmp_does_not_stop_sending(void **state)
+{
+	struct stage *stage = *state;
+	struct address healthy, dead = free_address(SOCK_DGRAM, "127.0.3.8:0");
+	int fd = peer_socket(SOCK_DGRAM, "127.0.3.9:0", &healthy);
+	struct hop to_dead = stage_open_hop(stage, TRANSPORT_UDP, &dead);
+	struct hop to_healthy = stage_open_hop(stage, TRANSPORT_UDP, &healthy);
+
+	for (unsigned i = 0; i < 64; i++)
+		stage_send(stage, &to_dead, OPTIONS_TEXT);
+	for (unsigned i = 0; i < 64; i++)
+		stage_send(stage, &to_healthy, "for the healthy one");
+	for (unsigned i = 0; i < 64; i++)
+		assert_string_equal(peer_read(fd), "for the healthy one");
+	stage_until(stage, stage->unreachable_count > 0);
+	assert_true(address_equal(&stage->unreachable, &dead));
+	assert_int_equal(metrics_total(stage->registry, METRIC_REJECTED), 0);
+	close(fd);
+}
+
+static void icmp_on_a_dual_socket_blames_the_peer_in_its_own_spelling(void **state)
+{
+	struct stage *stage = *state;
+	struct address dead = free_address(SOCK_DGRAM, "127.0.3.8:0");
+	struct hop hop;
+
+	stage->listeners[CORE_UDP].bind = stage_address("[::]:0");
+	assert_int_equal(stage_open(stage), 0);
+	hop = stage_open_hop(stage, TRANSPORT_UDP, &dead);
+	stage_send(stage, &hop, OPTIONS_TEXT);
+	stage_until(stage, stage->unreachable_count == 1);
+	assert_true(address_equal(&stage->unreachable, &dead));
+}
+
 static void pending_icmp_does_not_stop_reading(void **state)
 {
 	struct stage *stage = *state;
@@ -230,14 +270,16 @@ static void pending_icmp_does_not_stop_reading(void **state)
 static void peer_without_a_route_is_unreachable(void **state)
 {
 	struct stage *stage = *state;
-	struct address nowhere = stage_address("192.0.2.1:5060"); /* from a loopback address: no way out */
+	struct address nowhere =
+		stage_address("192.0.2.1:5060"); /* from a loopback address: no way out */
 	struct hop hop = stage_open_hop(stage, TRANSPORT_UDP, &nowhere);
 
 	/* EINVAL on most kernels, which blames nobody, or no route, which blames the peer */
 	stage_send(stage, &hop, OPTIONS_TEXT);
 	stage_turns(stage);
 	assert_int_equal(metrics_read(stage->registry, METRIC_REJECTED, REJECTED_CLASS_PACKET,
-	                              REJECTED_OTHER, 0), 1);
+	                              REJECTED_OTHER, 0),
+	                 1);
 }
 
 static void message_longer_than_a_datagram_is_refused(void **state)
@@ -275,7 +317,8 @@ static void wildcard_answers_from_the_address_the_request_came_to(void **state)
 		memset(&from, 0, sizeof(from));
 		assert_true(recvfrom(fd, text, sizeof(text), 0, &from.any, &length) > 0);
 		assert_true(address_equal(&from, &to));
-		assert_string_equal(transport_sent_by(stage->transport, &stage->packets[host - 70].hop),
+		assert_string_equal(transport_sent_by(stage->transport,
+		                                      &stage->packets[host - 70].hop),
 		                    address_format(&to, text));
 	}
 	assert_int_not_equal(stage->packets[0].hop.local, stage->packets[1].hop.local);
@@ -285,7 +328,9 @@ static void wildcard_answers_from_the_address_the_request_came_to(void **state)
 static void dual_wildcard_answers_both_families(void **state)
 {
 	struct stage *stage = *state;
-	static const char *const clients[] = {"127.0.3.9:0", "[::1]:0"}, *const ours[] = {"127.0.3.77", "[::1]"};
+	static const char *const clients[] = {"127.0.3.9:0", "[::1]:0"}, *const ours[] = {
+										 "127.0.3.77",
+										 "[::1]"};
 
 	stage->listeners[ACCESS_UDP].bind = stage_address("[::]:0");
 	assert_int_equal(stage_open(stage), 0);
@@ -297,7 +342,8 @@ static void dual_wildcard_answers_both_families(void **state)
 		int fd = peer_socket(SOCK_DGRAM, clients[i], &client);
 
 		assert_true(address_parse_host(slice_from_string(ours[i]),
-		                               address_port(stage_listener(stage, ACCESS_UDP)), &to));
+		                               address_port(stage_listener(stage, ACCESS_UDP)),
+		                               &to));
 		peer_send_to(fd, &to, OPTIONS_TEXT);
 		stage_until(stage, peer_has_input(fd));
 		memset(&from, 0, sizeof(from));
@@ -318,11 +364,13 @@ static void second_process_on_the_port_is_told_so(void **state)
 	taken.bind = *stage_listener(stage, ACCESS_UDP);
 	settings.listeners = &taken;
 	settings.listener_count = 1;
-	assert_int_equal(transport_create(stage->loop, 0, &settings, NULL, &stage_events, stage, &second),
+	assert_int_equal(transport_create(stage->loop, 0, &settings, NULL, &stage_events, stage,
+	                                  &second),
 	                 -EADDRINUSE);
 	taken = stage->listeners[ACCESS_TCP];
 	taken.bind = *stage_listener(stage, ACCESS_TCP);
-	assert_int_equal(transport_create(stage->loop, 0, &settings, NULL, &stage_events, stage, &second),
+	assert_int_equal(transport_create(stage->loop, 0, &settings, NULL, &stage_events, stage,
+	                                  &second),
 	                 -EADDRINUSE);
 	assert_null(second);
 }
@@ -333,8 +381,10 @@ static void transport_without_its_kind_is_not_supported(void **state)
 	struct address peer = stage_address("127.0.3.9:5060"), v6 = stage_address("[::1]:5060");
 	struct hop hop;
 
-	assert_int_equal(transport_open(stage->transport, TRANSPORT_TLS, &peer, &hop), -EPROTONOSUPPORT);
-	assert_int_equal(transport_open(stage->transport, TRANSPORT_UDP, &v6, &hop), -EPROTONOSUPPORT);
+	assert_int_equal(transport_open(stage->transport, TRANSPORT_TLS, &peer, &hop),
+	                 -EPROTONOSUPPORT);
+	assert_int_equal(transport_open(stage->transport, TRANSPORT_UDP, &v6, &hop),
+	                 -EPROTONOSUPPORT);
 }
 
 static void scene(void *arg)
@@ -372,6 +422,8 @@ int main(void)
 		stage_test(core_requests_leave_from_a_port_of_our_own_which_our_via_names),
 		stage_test(request_on_the_core_port_is_answered_from_the_core_port),
 		stage_test(icmp_blames_the_dead_peer_and_not_the_healthy_one),
+		stage_test(pending_icmp_does_not_stop_sending),
+		stage_test_closed(icmp_on_a_dual_socket_blames_the_peer_in_its_own_spelling),
 		stage_test(pending_icmp_does_not_stop_reading),
 		stage_test(peer_without_a_route_is_unreachable),
 		stage_test(message_longer_than_a_datagram_is_refused),

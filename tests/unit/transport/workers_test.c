@@ -119,8 +119,9 @@ static int setup(void **state)
 		worker->index = i;
 		snprintf(name, sizeof(name), "worker-%u", i);
 		assert_int_equal(loop_create(name, &worker->loop), 0);
-		assert_int_equal(transport_create(worker->loop, (uint8_t)i, &pair->stage->settings, NULL,
-		                                  &events, worker, &worker->transport), 0);
+		assert_int_equal(transport_create(worker->loop, (uint8_t)i, &pair->stage->settings,
+		                                  NULL, &events, worker, &worker->transport),
+		                 0);
 		pair->siblings[i] = worker->transport;
 	}
 	for (unsigned i = 0; i < WORKERS; i++) {
@@ -187,7 +188,8 @@ static void answers_of_the_other_worker_reach_both_kinds_of_hop(void **state)
 			expect_text(datagrams[i], "shared");
 		}
 	}
-	assert_int_equal(atomic_load(&pair->workers[0].heard) + atomic_load(&pair->workers[1].heard),
+	assert_int_equal(atomic_load(&pair->workers[0].heard) +
+	                         atomic_load(&pair->workers[1].heard),
 	                 ROUNDS * 16);
 	for (unsigned i = 0; i < WORKERS; i++)
 		assert_true(atomic_load(&pair->workers[i].heard) > 0);
@@ -234,8 +236,9 @@ static void letters_never_delivered_are_freed_with_their_bytes(void **state)
 	hop.remote = stage_address("127.0.3.9:5060");
 	for (unsigned i = 0; i < WORKERS; i++) {
 		assert_int_equal(loop_create("test", &loops[i]), 0);
-		assert_int_equal(transport_create(loops[i], (uint8_t)i, &stage->settings, NULL, &events, NULL,
-		                                  &siblings[i]), 0);
+		assert_int_equal(transport_create(loops[i], (uint8_t)i, &stage->settings, NULL,
+		                                  &events, NULL, &siblings[i]),
+		                 0);
 		transport_set_siblings(siblings[i], siblings);
 	}
 	for (unsigned i = 0; i < 10; i++)
@@ -251,9 +254,10 @@ static void letters_never_delivered_are_freed_with_their_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(answers_of_the_other_worker_reach_both_kinds_of_hop, setup,
-		                                teardown),
-		cmocka_unit_test_setup_teardown(answer_for_a_connection_that_has_gone_is_a_loss, setup, teardown),
+		cmocka_unit_test_setup_teardown(answers_of_the_other_worker_reach_both_kinds_of_hop,
+	                                        setup, teardown),
+		cmocka_unit_test_setup_teardown(answer_for_a_connection_that_has_gone_is_a_loss,
+	                                        setup, teardown),
 		cmocka_unit_test(letters_never_delivered_are_freed_with_their_bytes),
 	};
 
