@@ -499,7 +499,7 @@ static void work(enum work what, unsigned rate, unsigned window, uint64_t count,
 		wait_and_receive(wait > 1000 ? 1000 : wait);
 		if (!options.tcp)
 			batch_flush(&out, udp);
-		reap(now);
+		reap(wire_now_us());
 	}
 }
 
