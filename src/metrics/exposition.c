@@ -267,8 +267,8 @@ void metrics_write_docs(struct buffer *out)
 		"# Metrics\n\n"
 		"`GET /metrics` on the admin port or socket, Prometheus text format 0.0.4. "
 		"Times are seconds. No label names a user.\n"
-		"This page is made from the table in include/metrics/counters.def by "
-		"`bono --print-metrics-docs`.\n\n"
+		"This page is made from the table in include/metrics/counters.def: a unit test compares, "
+		"and `BONO_UPDATE_DOCS=1 make unit` writes it anew.\n\n"
 		"| metric | kind | labels | meaning |\n|---|---|---|---|\n"
 		"| `bono_build_info` | gauge | `version` | The version of this program, always 1. |\n");
 	for (unsigned i = 0; i < METRICS; i++) {
