@@ -151,9 +151,7 @@ static void on_life(struct timer *timer, void *arg)
 
 	switch (connection->state) {
 	case CONNECTION_CONNECTING:
-		connection_connected(connection, connection->connect_error != 0
-		                                         ? connection->connect_error
-		                                         : ETIMEDOUT);
+		connection_connected(connection, ETIMEDOUT);
 		break;
 	case CONNECTION_OPEN:
 		on_open_deadline(connection);

@@ -68,50 +68,43 @@ static int bind_source(const struct listener *listener, int fd, const struct add
 	return bind(fd, &source.any, address_length(&source)) == 0 ? 0 : -errno;
 }
 
-/* A refusal may come before connect returns (on this host). It is told as one that comes later. */
-static int dial(const struct listener *listener, const struct address *peer, int *fd, int *refused)
+static int dial(const struct listener *listener, const struct address *peer, int *out)
 {
-	int err;
+	int fd, err;
 
-	*refused = 0;
-	*fd = socket(peer->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (*fd < 0)
+	fd = socket(peer->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
 		return -errno;
-	err = bind_source(listener, *fd, peer);
-	if (err == 0 && connect(*fd, &peer->any, address_length(peer)) != 0)
+	err = bind_source(listener, fd, peer);
+	if (err == 0 && connect(fd, &peer->any, address_length(peer)) != 0 && errno != EINPROGRESS)
 		err = -errno;
-	if (err == 0 || err == -EINPROGRESS)
-		return 0;
-	if (err == -ECONNREFUSED || err == -ECONNRESET) {
-		*refused = -err;
-		return 0;
+	if (err != 0) {
+		close(fd);
+		return err;
 	}
-	close(*fd);
-	return err;
+	*out = fd;
+	return 0;
 }
 
 static int tcp_open(struct transport *transport, struct listener *listener,
                     const struct address *peer, struct hop *out)
 {
 	struct connection *connection;
-	int fd, refused, err;
+	int fd = -1, err;
 
 	connection = connection_find_pooled(transport, listener->settings->transport, peer);
 	if (connection != NULL) {
 		*out = connection->hop;
 		return 0;
 	}
-	err = dial(listener, peer, &fd, &refused);
+	err = dial(listener, peer, &fd);
 	if (err != 0)
 		return err;
 	err = connection_create(listener, fd, peer, true, &connection);
 	if (err != 0)
 		return err;
-	connection->connect_error = refused;
-	if (refused != 0)
-		event_del(&connection->writable);
 	timer_start(loop_timers(transport->loop), &connection->life,
-	            refused != 0 ? 0 : transport->settings.connect_timeout_ms);
+	            transport->settings.connect_timeout_ms);
 	*out = connection->hop;
 	return 0;
 }
@@ -165,14 +158,6 @@ static void tcp_close(struct transport *transport, const struct hop *hop, enum c
 		connection_close(connection, reason);
 }
 
-static void on_all_written(struct connection *connection)
-{
-	if (connection->state == CONNECTION_DRAINING)
-		connection_set_state(connection, connection->reason == CLOSE_PEER
-		                                         ? CONNECTION_ENDED
-		                                         : CONNECTION_LINGERING);
-}
-
 void tcp_flush(struct connection *connection)
 {
 	struct transport *transport = connection->transport;
@@ -196,8 +181,8 @@ void tcp_flush(struct connection *connection)
 		}
 	}
 	list_remove(&transport->flush, &connection->in_flush);
-	if (connection->queue.count == 0)
-		on_all_written(connection);
+	if (connection->queue.count == 0 && connection->state == CONNECTION_DRAINING)
+		connection_set_state(connection, CONNECTION_LINGERING);
 }
 
 void tcp_on_writable(evutil_socket_t fd, short what, void *arg)

@@ -199,7 +199,6 @@ struct connection {
 	unsigned pins;      /* registered flows that hold it */
 	uint64_t active_ms; /* bytes last read or queued */
 	uint64_t partial_since; /* when the message begun did begin, 0: none */
-	int connect_error;      /* connect failed before it returned; told from the loop */
 	struct framer framer;
 	char *partial; /* a message begun; NULL: none */
 	size_t partial_length, partial_capacity;

@@ -223,7 +223,7 @@ static void idle_access_connection_is_closed_unless_a_flow_pins_it(void **state)
 	transport_pin(stage->transport, &hop);
 
 	fake_clock_advance_ms(599000);
-	peer_write(idle, "\r\n\r\n"); /* a sign of life */
+	peer_write(idle, OPTIONS_TEXT); /* a sign of life */
 	stage_turns(stage);
 	fake_clock_advance_ms(599000);
 	stage_turns(stage);
@@ -382,6 +382,79 @@ static void thousand_connections_leave_nothing_behind(void **state)
 	}
 }
 
+/* Each has begun a message of 64 KiB and all but finished it. */
+static void messages_begun_on_all_connections_have_a_limit_together(void **state)
+{
+	struct stage *stage = *state;
+	static int fds[1200];
+	static char text[65000];
+	unsigned count = 0;
+
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "MESSAGE sip:a SIP/2.0\r\nContent-Length: 65000\r\n\r\n", 49);
+	while (count < ARRAY_LENGTH(fds) && stage->closed_count == 0) {
+		fds[count] = connected_client(stage);
+		assert_int_equal(send(fds[count], text, sizeof(text), MSG_NOSIGNAL), sizeof(text));
+		count++;
+		loop_turn(stage->loop);
+	}
+	assert_in_range(count, 400, 1100); /* 64 MiB, of which half may be room to grow */
+	assert_int_equal(stage->closed_reason, CLOSE_LIMIT);
+	assert_int_equal(stage->closed_count, 1);
+	for (unsigned i = 0; i < count; i++)
+		close(fds[i]);
+	stage_until(stage, stage->closed_count == count);
+	fds[0] = connected_client(stage);
+	assert_int_equal(send(fds[0], text, sizeof(text), MSG_NOSIGNAL), sizeof(text));
+	stage_turns(stage);
+	assert_int_equal(stage->closed_count, count);
+	close(fds[0]);
+}
+
+static int send_shared(struct stage *stage, const struct hop *hop, struct bytes *shared)
+{
+	struct bytes *given = bytes_share(shared);
+
+	return transport_send(stage->transport, hop, &given);
+}
+
+/* 256 MiB on all connections; only what waits counts, not what has gone. */
+static void queues_of_all_connections_have_a_limit_together(void **state)
+{
+	struct stage *stage = *state;
+	struct bytes *shared = bytes_create(1 << 20);
+	static char drain[1 << 20];
+	unsigned count = 0;
+	int fd, err = 0;
+
+	memset(shared->data, 'x', shared->length);
+	stage->settings.connection_queue_bytes = (size_t)1 << 30;
+	assert_int_equal(stage_open(stage), 0);
+	fd = connected_client(stage);
+	peer_write(fd, OPTIONS_TEXT);
+	stage_until(stage, stage->packet_count == 1);
+	for (size_t sent = 0, got = 0; sent < 300; sent++) {
+		assert_int_equal(send_shared(stage, &stage->packets[0].hop, shared), 0);
+		while (got < (sent + 1) << 20) {
+			ssize_t n = recv(fd, drain, sizeof(drain), MSG_DONTWAIT);
+
+			got += n > 0 ? (size_t)n : 0;
+			loop_turn(stage->loop);
+		}
+	}
+	for (; err == 0 && count < 400; count++) {
+		err = send_shared(stage, &stage->packets[0].hop, shared);
+		loop_turn(stage->loop);
+	}
+	assert_int_equal(err, -ENOBUFS);
+	assert_in_range(count, 257, 280); /* the kernel took some */
+	stage_until(stage, stage->closed_count == 1);
+	assert_int_equal(stage->closed_reason, CLOSE_QUEUE_FULL);
+	assert_int_equal(shared->references, 1);
+	bytes_release(&shared);
+	close(fd);
+}
+
 /* The simulated Sprout does so when it shall refuse connections. */
 static void transport_may_go_and_come_back_while_its_loop_turns(void **state)
 {
@@ -500,6 +573,8 @@ int main(void)
 		stage_test_closed(without_descriptors_accepting_rests_and_goes_on),
 		stage_test(stopped_listener_refuses_and_connections_live_on),
 		stage_test(thousand_connections_leave_nothing_behind),
+		stage_test(messages_begun_on_all_connections_have_a_limit_together),
+		stage_test_closed(queues_of_all_connections_have_a_limit_together),
 		stage_test(transport_may_go_and_come_back_while_its_loop_turns),
 		stage_test(idle_connection_takes_less_than_a_kibibyte),
 		stage_test_closed(every_allocation_may_fail),

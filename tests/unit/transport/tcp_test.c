@@ -235,6 +235,24 @@ static void message_begun_must_be_finished_in_time(void **state)
 	close(fd);
 }
 
+static void message_finished_in_time_leaves_no_deadline(void **state)
+{
+	struct stage *stage = *state;
+	int fd;
+
+	fake_clock_set_ms(FAKE_CLOCK_START_MS);
+	assert_int_equal(stage_open(stage), 0);
+	fd = connected_client(stage);
+	peer_write(fd, "OPTIO");
+	stage_turns(stage);
+	peer_write(fd, "NS sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n");
+	stage_until(stage, stage->packet_count == 1);
+	fake_clock_advance_ms(100000);
+	stage_turns(stage);
+	assert_int_equal(stage->closed_count, 0);
+	close(fd);
+}
+
 static void next_message_begun_has_its_own_time(void **state)
 {
 	struct stage *stage = *state;
@@ -403,6 +421,7 @@ int main(void)
 		stage_test_closed(framing_faults_are_answered_where_they_can_be_and_close),
 		stage_test(ping_is_answered_with_a_pong),
 		stage_test_closed(message_begun_must_be_finished_in_time),
+		stage_test_closed(message_finished_in_time_leaves_no_deadline),
 		stage_test_closed(next_message_begun_has_its_own_time),
 		stage_test_closed(lone_crlf_is_no_message_begun),
 		stage_test(half_closed_peer_still_gets_the_answer_that_is_ready),
