@@ -100,10 +100,10 @@ const char *node_words(const struct node *node, char text[NODE_WORDS_MAX])
 		snprintf(text, NODE_WORDS_MAX, "%s", clean);
 		break;
 	case NODE_LIST:
-		snprintf(text, NODE_WORDS_MAX, "a list");
+		snprintf(text, NODE_WORDS_MAX, "%s", node->count > 0 ? "a list" : "an empty list");
 		break;
 	case NODE_MAP:
-		snprintf(text, NODE_WORDS_MAX, "a map of keys");
+		snprintf(text, NODE_WORDS_MAX, "%s", node->count > 0 ? "a map of keys" : "an empty map");
 		break;
 	}
 	return text;
