@@ -21,7 +21,8 @@ struct config_listener {
 	enum config_transport transport;
 	struct address bind;
 	/* "host:port"; never NULL. If the file is silent: the bind; for a wildcard on the access side the host
-	 * that another access listener advertises, with our port. */
+	 * that another access listener advertises, with our port; without one the wildcard, which transport
+	 * replaces by the address each packet came to. */
 	char *advertise;
 	struct address_range *allow;
 	unsigned allow_count;

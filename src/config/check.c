@@ -96,11 +96,6 @@ static void check_access_listener(const struct check *check, unsigned index)
 	if (listener->path)
 		fault_at(check->faults, mark_in(node, "path"),
 		         "\"path\" on the access side, expected it on a core listener, found true");
-	if (listener->bind.family != AF_UNSPEC && listener->advertise == NULL &&
-	    node_member(node, "advertise") == NULL)
-		fault_at(check->faults, mark_in(node, "bind"),
-		         "a wildcard bind, expected \"advertise\" here or on another access listener, "
-		         "found none");
 }
 
 /* Two that would fight for one port: the same address, or one of them a wildcard. IPv6 sockets are made

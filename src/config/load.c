@@ -254,7 +254,7 @@ static const char *access_advertise(const struct config *config)
 	return NULL;
 }
 
-/* A wildcard that is still without a name afterwards is a fault, told by check.c. */
+/* A core wildcard is left without: a fault, told by check.c. */
 static void complete_listeners(struct loader *loader)
 {
 	struct config *config = loader->config;
@@ -271,6 +271,8 @@ static void complete_listeners(struct loader *loader)
 			advertise_bind(loader, listener);
 		else if (listener->side == CONFIG_ACCESS && other != NULL)
 			advertise_like(loader, listener, other);
+		else if (listener->side == CONFIG_ACCESS)
+			advertise_bind(loader, listener);
 	}
 	for (unsigned i = 0; i < config->listener_count && !path_said; i++) {
 		config->listeners[i].path = config->listeners[i].side == CONFIG_CORE;

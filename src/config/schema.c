@@ -50,7 +50,8 @@ const struct schema_key schema_keys[] = {
 	 "Address and port to listen on."},
 	{"listeners[].advertise", SCHEMA_HOST_PORT, L(advertise), 0, 0, 0, NULL, OPTIONAL, RESTART,
 	 "What others are told in Via, Path and Record-Route. Without it the bind; a wildcard on the"
-	 " access side takes the host that another access listener advertises."},
+	 " access side takes the host that another access listener advertises, else the address that"
+	 " the client reached."},
 	{"listeners[].allow", SCHEMA_RANGES, L(allow), offsetof(struct config_listener, allow_count),
 	 0, 0, NULL, OPTIONAL, RELOAD,
 	 "Core side only, and needed there: who may send here. All others are dropped and counted."},
@@ -75,7 +76,8 @@ const struct schema_key schema_keys[] = {
 	{"sites.*.advertise", SCHEMA_HOST_PORT, S(advertise), 0, 0, 0, NULL, OPTIONAL, RELOAD,
 	 "What Via says toward this site only, instead of the listener's."},
 	{"sites.*.capacity", SCHEMA_COUNT, S(capacity), 0, 1, 1000000, NULL, OPTIONAL, RELOAD,
-	 "Requests per second that the site may be given; without it there is no limit."},
+	 "Requests per second that the site may be given; without it there is no limit."
+	 " Checked, but without effect in this version."},
 	{"sites.*.plaintext", SCHEMA_ALLOWED, S(plaintext_allowed), 0, 0, 0, NULL, OPTIONAL, RELOAD,
 	 "`allowed`: this remote site is reached without TLS. Say so only if the sites are joined by"
 	 " something like IPsec."},
@@ -102,9 +104,10 @@ const struct schema_key schema_keys[] = {
 
 	SECTION("failback", OPTIONAL, "How work returns to a site that has recovered."),
 	{"failback.hold_down", SCHEMA_TIME, C(failback_hold_down_ms), 0, 0, 24 * HOURS, "30s",
-	 OPTIONAL, RELOAD, "A recovered site must stay well this long before it serves again."},
+	 OPTIONAL, RELOAD, "A recovered site must stay well this long before it serves again."
+	 " Checked, but without effect in this version."},
 	{"failback.ramp", SCHEMA_TIME, C(failback_ramp_ms), 0, 0, 24 * HOURS, "60s", OPTIONAL, RELOAD,
-	 "From its first work to all of it."},
+	 "From its first work to all of it. Checked, but without effect in this version."},
 
 	{"peers", SCHEMA_LATER, RECORD_CONFIG, 0, 0, 0, 0, NULL, OPTIONAL, RELOAD, ""},
 
