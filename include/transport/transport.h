@@ -27,10 +27,12 @@ struct hop {
 	uint8_t transport : 4; /* enum sip_transport */
 	uint8_t side : 3;      /* enum side */
 	uint8_t own_socket : 1; /* UDP toward the core: by this worker's own port, not the listener's */
-	uint8_t listener; /* index in transport_settings; the socket (UDP), or where it was accepted;
-	                          * for connections we opened: the core listener that names us to that peer */
-	uint8_t local; /* on a wildcard bind: which of our addresses it came to, as the transport of
-	                          * that worker numbers them; 0: no wildcard, or let the kernel choose */
+	/* Index in transport_settings: the socket (UDP), or where it was accepted; for connections we
+	 * opened: the core listener that names us to that peer. */
+	uint8_t listener;
+	/* On a wildcard bind: which of our addresses it came to, as the transport of that worker numbers
+	 * them; 0: no wildcard, or let the kernel choose. */
+	uint8_t local;
 	struct address remote;
 	uint64_t connection; /* 0: UDP. Unique in the life of the worker, never re-used */
 };
@@ -56,8 +58,8 @@ struct transport_settings {
 	unsigned listener_count; /* at most 255 */
 	unsigned workers;
 	size_t message_bytes; /* longest message */
-	unsigned
-		max_connections; /* accepted by this worker, on each side; those we open are not limited */
+	/* accepted by this worker, on each side; those we open are not limited */
+	unsigned max_connections;
 	size_t connection_queue_bytes; /* waiting to be written on one connection; beyond: closed, QUEUE_FULL */
 	uint64_t connect_timeout_ms;
 	uint64_t idle_ms; /* an access connection that no registered flow pins, silent that long */
