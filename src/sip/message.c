@@ -406,11 +406,13 @@ static bool has_too_many_values(const struct message *message)
 
 	for (unsigned i = 0; i < message->count; i++) {
 		const struct line *line = &message_lines(message)[i];
-		const char *at = line->value.data, *end = at + line->value.length;
+		const char *at, *end;
 
 		if (line->kind >= (enum line_kind)HEADERS)
 			continue;
 		values[line->kind]++;
+		at = line->value.data;
+		end = at + line->value.length;
 		while (at < end && (at = memchr(at, ',', (size_t)(end - at))) != NULL) {
 			values[line->kind]++;
 			at++;

@@ -2,8 +2,6 @@
  * Via: reading it, and minting ours. Pure but for the worker's branch source.
  * RFC 3261 8.1.1.7, 16.6 step 8, 18.2, 20.42; RFC 3581.
  */
-#define _GNU_SOURCE /* memmem */
-
 #include "sip/via.h"
 
 #include <stdio.h>
@@ -179,12 +177,13 @@ static bool read_hex(const char *text, int digits, uint64_t *out)
 
 bool branch_read(struct slice branch, uint8_t *worker, uint64_t *unique, uint64_t *loop_hash_value)
 {
-	const char *at = branch.data + sizeof(BRANCH_PREFIX) - 1;
+	const char *at;
 	uint64_t w, u, h;
 
 	if (branch.length != BRANCH_LENGTH ||
 	    !slice_starts_with(branch, SLICE_LITERAL(BRANCH_PREFIX)))
 		return false;
+	at = branch.data + sizeof(BRANCH_PREFIX) - 1;
 	if (!read_hex(at, 2, &w) || at[2] != '-' || !read_hex(at + 3, 16, &u) || at[19] != '-' ||
 	    !read_hex(at + 20, 16, &h))
 		return false;

@@ -1,5 +1,3 @@
-#define _GNU_SOURCE /* memmem */
-
 #include "sip/reply.h"
 
 #include "support/alloc_fail.h"
