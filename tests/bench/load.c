@@ -97,13 +97,19 @@ static void add_via(struct draft *draft, unsigned user, char kind, uint32_t numb
 	draft_words(draft, line);
 }
 
-static void add_contact(struct draft *draft, unsigned user)
+static void add_contact(struct draft *draft, unsigned user, bool outbound)
 {
-	char line[160];
+	char line[200];
 
-	snprintf(line, sizeof(line), "Contact: <sip:u%05u@%s:%u%s>\r\n", user, inet_ntoa(address_of(user)),
+	snprintf(line, sizeof(line), "Contact: <sip:u%05u@%s:%u%s>", user, inet_ntoa(address_of(user)),
 	         options.port, options.tcp ? ";transport=tcp" : "");
 	draft_words(draft, line);
+	if (outbound) {
+		snprintf(line, sizeof(line),
+		         ";+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-%012u>\";reg-id=1", user);
+		draft_words(draft, line);
+	}
+	draft_words(draft, "\r\n");
 }
 
 static void start_register(uint32_t number)
@@ -120,7 +126,7 @@ static void start_register(uint32_t number)
 	         "Supported: path, outbound\r\nUser-Agent: load\r\nExpires: 3600\r\n",
 	         user, number, user, user, options.port, number + 1);
 	draft_words(&draft, lines);
-	add_contact(&draft, user);
+	add_contact(&draft, user, true);
 	draft_words(&draft, "Content-Length: 0\r\n\r\n");
 	send_end(user, &draft);
 }
@@ -167,7 +173,7 @@ static void start_call(uint32_t number)
 	add_via(&draft, caller, 'i', number);
 	snprintf(line, sizeof(line), "<sip:u%05u@example.net>", caller + 1);
 	add_dialog(&draft, number, (struct text){line, strlen(line)}, "1 INVITE");
-	add_contact(&draft, caller);
+	add_contact(&draft, caller, false);
 	draft_words(&draft, "Supported: outbound\r\nUser-Agent: load\r\n");
 	add_sdp(&draft);
 	send_end(caller, &draft);
@@ -325,7 +331,7 @@ static void answer(uint32_t number, struct text head, const char *status, bool w
 	draft_words(&draft, wire_find(to, ";tag=") == NULL ? ";tag=callee\r\n" : "\r\n");
 	draft_copy(&draft, head, "\r\nCall-ID: ");
 	draft_copy(&draft, head, "\r\nCSeq: ");
-	add_contact(&draft, callee);
+	add_contact(&draft, callee, false);
 	if (with_body)
 		add_sdp(&draft);
 	else
