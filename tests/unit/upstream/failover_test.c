@@ -69,7 +69,7 @@ static void on_probe(void *arg, uint32_t id, uint32_t generation, uint64_t timeo
 	                         results[temper]};
 }
 
-static const struct failover_events events = {on_view, on_probe};
+static const struct failover_events events = {.on_view = on_view, .on_probe = on_probe};
 
 static void deliver_letters(struct scene *scene)
 {
