@@ -38,8 +38,8 @@ struct admin_flow {
 
 /* What admin asks of its owner, always on the control loop. */
 struct admin_source {
-	bool (*live)(void *arg);     /* all loops turn */
-	bool (*ready)(void *arg);    /* bound, not draining */
+	bool (*live)(void *arg);  /* all loops turn */
+	bool (*ready)(void *arg); /* bound, not draining */
 	bool (*draining)(void *arg);
 	const struct view *(*view)(void *arg); /* lent for the turn; NULL: none yet */
 	/* May be NULL. Called before counters are read for a reply: refresh gauges that are only known to

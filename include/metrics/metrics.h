@@ -25,8 +25,8 @@ enum metric {
 	METRICS
 };
 
-#define METRICS_LOOPS_MAX 257    /* 256 workers (the owner's number in a branch has 8 bits), control */
-#define METRICS_SITES_MAX 32     /* config/schema.c allows no more */
+#define METRICS_LOOPS_MAX 257 /* 256 workers (the owner's number in a branch has 8 bits), control */
+#define METRICS_SITES_MAX 32  /* config/schema.c allows no more */
 #define METRICS_TARGETS_MAX 1024 /* VIEW_TARGETS_MAX */
 
 /*

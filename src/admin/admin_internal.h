@@ -16,8 +16,9 @@ struct http_server;
 struct http_client; /* one connection; has at most one request that waits for its reply */
 
 struct http_request {
-	struct slice method, path, query; /* path without '?', not decoded; good during the call only */
-	struct http_client *client;       /* good until it is answered or on_gone */
+	struct slice method, path,
+		query;              /* path without '?', not decoded; good during the call only */
+	struct http_client *client; /* good until it is answered or on_gone */
 };
 
 struct http_events {

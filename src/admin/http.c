@@ -27,11 +27,11 @@
 #define LISTENERS_MAX 2
 
 enum client_state {
-	CLIENT_IDLE,     /* nothing of a request has come */
-	CLIENT_READING,  /* a part of its head */
-	CLIENT_WAITING,  /* somebody owes it a reply */
-	CLIENT_WRITING,  /* the reply leaves */
-	CLIENT_CLOSED    /* in its grave */
+	CLIENT_IDLE,    /* nothing of a request has come */
+	CLIENT_READING, /* a part of its head */
+	CLIENT_WAITING, /* somebody owes it a reply */
+	CLIENT_WRITING, /* the reply leaves */
+	CLIENT_CLOSED   /* in its grave */
 };
 
 struct http_server {
@@ -48,9 +48,9 @@ struct http_client {
 	struct http_server *server;
 	struct bufferevent *stream;
 	enum client_state state;
-	struct timer deadline;  /* of the state */
-	bool head_only;         /* the request that waits is a HEAD */
-	bool last;              /* close after the reply */
+	struct timer deadline; /* of the state */
+	bool head_only;        /* the request that waits is a HEAD */
+	bool last;             /* close after the reply */
 	void (*on_gone)(void *arg);
 	void *gone_arg;
 	struct grave grave;
@@ -321,8 +321,7 @@ static bool make_room(struct http_server *server)
 {
 	if (server->clients.length < CLIENTS_MAX)
 		return true;
-	LIST_FOR_EACH(link, &server->clients)
-	{
+	LIST_FOR_EACH(link, &server->clients) {
 		struct http_client *client = CONTAINER_OF(link, struct http_client, in_server);
 
 		if (client->state == CLIENT_IDLE) {

@@ -210,8 +210,8 @@ static json_t *flow_json(const struct admin_flow *flow)
 	return json_pack("{s:s, s:i, s:s, s:s, s:I, s:b, s:o}", "id", id, "worker",
 	                 (int)flow->worker, "hop", flow->hop, "listener",
 	                 flow->listener != NULL ? flow->listener : "", "age_s",
-	                 (json_int_t)flow->age_s, "registered", flow->binding_count > 0,
-	                 "bindings", bindings_json(flow));
+	                 (json_int_t)flow->age_s, "registered", flow->binding_count > 0, "bindings",
+	                 bindings_json(flow));
 }
 
 bool admin_flows_add(struct admin_query *query, const struct admin_flow *flow)

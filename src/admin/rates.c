@@ -36,8 +36,9 @@ static void take_sample(struct rates *rates, struct sample *sample)
 	};
 	for (unsigned i = 0; view != NULL && i < view->target_count; i++)
 		if (view->targets[i].site < METRICS_SITES_MAX)
-			sample->sites[view->targets[i].site] += metrics_read(
-				rates->registry, METRIC_TARGET_REQUESTS, view->targets[i].id, 0, 0);
+			sample->sites[view->targets[i].site] +=
+				metrics_read(rates->registry, METRIC_TARGET_REQUESTS,
+			                     view->targets[i].id, 0, 0);
 }
 
 static void on_second(struct timer *timer, void *arg)

@@ -39,8 +39,7 @@ static const struct node *site_node(const struct check *check, unsigned index)
 static struct mark target_mark(const struct check *check, unsigned site, unsigned index,
                                const char *key)
 {
-	const struct node *node =
-		node_at(node_member(site_node(check, site), "targets"), index);
+	const struct node *node = node_at(node_member(site_node(check, site), "targets"), index);
 
 	return mark_in(node, key);
 }
@@ -79,9 +78,10 @@ static void check_core_listener(const struct check *check, unsigned index)
 		         "listener, found nothing");
 	if (listener->bind.family != AF_UNSPEC && listener->advertise == NULL &&
 	    node_member(node, "advertise") == NULL)
-		fault_at(check->faults, mark_in(node, "bind"),
-		         "a wildcard bind on the core side, expected \"advertise\" beside it, found "
-		         "none");
+		fault_at(
+			check->faults, mark_in(node, "bind"),
+			"a wildcard bind on the core side, expected \"advertise\" beside it, found "
+			"none");
 }
 
 static void check_access_listener(const struct check *check, unsigned index)
@@ -91,7 +91,8 @@ static void check_access_listener(const struct check *check, unsigned index)
 
 	if (node_member(node, "allow") != NULL)
 		fault_at(check->faults, mark_in(node, "allow"),
-		         "key \"allow\" on the access side, expected it on core listeners only, found "
+		         "key \"allow\" on the access side, expected it on core listeners only, "
+		         "found "
 		         "it");
 	if (listener->path)
 		fault_at(check->faults, mark_in(node, "path"),
@@ -117,14 +118,16 @@ static void check_listener_pair(const struct check *check, unsigned first, unsig
 
 	if (a->name != NULL && b->name != NULL && strcmp(a->name, b->name) == 0)
 		fault_at(check->faults, mark_in(node, "name"),
-		         "duplicate listener, expected each name once, found \"%s\" already in line %u",
+		         "duplicate listener, expected each name once, found \"%s\" already in "
+		         "line %u",
 		         b->name, line);
 	if (a->transport == CONFIG_TRANSPORT_UNKNOWN || b->transport == CONFIG_TRANSPORT_UNKNOWN)
 		return;
 	if ((a->transport == CONFIG_UDP) == (b->transport == CONFIG_UDP) &&
 	    binds_clash(&a->bind, &b->bind))
 		fault_at(check->faults, mark_in(node, "bind"),
-		         "duplicate bind, expected each address and port once, found %s already taken "
+		         "duplicate bind, expected each address and port once, found %s already "
+		         "taken "
 		         "in line %u",
 		         address_format(&b->bind, text), line);
 }
@@ -211,15 +214,16 @@ static void check_target(const struct check *check, unsigned site, unsigned inde
 	const struct config *config = check->config;
 	const struct config_target *target = &config->sites[site].targets[index];
 
-	if (target->uri != NULL && (address_is_wildcard(&target->address) ||
-	                            !has_way(config, target)))
-		fault_at(check->faults, target_mark(check, site, index, "uri"),
-		         address_is_wildcard(&target->address)
-		                 ? "a wildcard as target, expected an address that can be reached, "
-		                   "found \"%s\""
-		                 : "no way to the target, expected a core listener of its transport "
-		                   "and address family, found none for \"%s\"",
-		         target->uri);
+	if (target->uri != NULL &&
+	    (address_is_wildcard(&target->address) || !has_way(config, target)))
+		fault_at(
+			check->faults, target_mark(check, site, index, "uri"),
+			address_is_wildcard(&target->address)
+				? "a wildcard as target, expected an address that can be reached, "
+				  "found \"%s\""
+				: "no way to the target, expected a core listener of its transport "
+				  "and address family, found none for \"%s\"",
+			target->uri);
 	for (unsigned s = 0; s <= site; s++)
 		for (unsigned t = 0; t < (s == site ? index : config->sites[s].target_count); t++)
 			check_target_pair(check, s, t, site, index);
@@ -237,7 +241,8 @@ static void check_sites(const struct check *check)
 		if (config->node_site != NULL && strcmp(site->name, config->node_site) != 0 &&
 		    node->kind == NODE_MAP && node_member(node, "plaintext") == NULL)
 			fault_at(check->faults, node->key_mark,
-			         "a remote site without TLS, expected \"plaintext: allowed\" (if the "
+			         "a remote site without TLS, expected \"plaintext: allowed\" (if "
+			         "the "
 			         "sites are joined by something like IPsec), found nothing");
 		for (unsigned j = 0; j < site->target_count; j++)
 			check_target(check, i, j);
@@ -275,7 +280,8 @@ static void check_admin(const struct check *check)
 		if (config->listeners[i].transport == CONFIG_TCP &&
 		    binds_clash(&config->listeners[i].bind, &http))
 			fault_at(check->faults, mark_in(node_member(check->tree, "admin"), "http"),
-			         "admin.http is taken, expected an address and port of its own, found "
+			         "admin.http is taken, expected an address and port of its own, "
+			         "found "
 			         "that of the listener in line %u",
 			         listener_node(check, i)->mark.line);
 }

@@ -87,7 +87,8 @@ static void walk_listeners(struct loader *loader, const struct node *node)
 		if (n->kind == NODE_MAP)
 			walk_map(loader, n, "listeners[]", listener);
 		else
-			wrong_kind(loader, n, "listeners", "a listener {name, side, transport, bind}");
+			wrong_kind(loader, n, "listeners",
+			           "a listener {name, side, transport, bind}");
 	}
 }
 
@@ -145,7 +146,8 @@ static void walk_site(struct loader *loader, const struct node *node, struct con
 		fault_memory(loader->faults);
 	if (!value_is_name(slice_from_string(node->key)))
 		fault_at(loader->faults, node->key_mark,
-		         "wrong name of a site, expected up to 64 letters, digits, '.', '-' and '_', "
+		         "wrong name of a site, expected up to 64 letters, digits, '.', '-' and "
+		         "'_', "
 		         "found %s",
 		         node_words(&key, found));
 	apply_defaults(loader, RECORD_SITE, site);
@@ -399,8 +401,8 @@ int config_load(const char *path, FILE *faults, struct config **out)
 	err = read_file(path, &bytes, &length);
 	if (err != 0) {
 		if (faults != NULL)
-			fprintf(faults, "%s:1:1: cannot be read, expected a file, found: %s\n", path,
-			        error_text(err));
+			fprintf(faults, "%s:1:1: cannot be read, expected a file, found: %s\n",
+			        path, error_text(err));
 		return err;
 	}
 	err = config_load_bytes(bytes, length, path, faults, out);

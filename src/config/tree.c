@@ -103,7 +103,8 @@ const char *node_words(const struct node *node, char text[NODE_WORDS_MAX])
 		snprintf(text, NODE_WORDS_MAX, "%s", node->count > 0 ? "a list" : "an empty list");
 		break;
 	case NODE_MAP:
-		snprintf(text, NODE_WORDS_MAX, "%s", node->count > 0 ? "a map of keys" : "an empty map");
+		snprintf(text, NODE_WORDS_MAX, "%s",
+		         node->count > 0 ? "a map of keys" : "an empty map");
 		break;
 	}
 	return text;
@@ -186,9 +187,10 @@ static void place(struct builder *builder, struct node *node)
 		char clean[64];
 
 		copy_clean(clean, sizeof(clean), node->key);
-		fault_at(builder->faults, node->key_mark,
-		         "duplicate key \"%s\", expected each key once, found it already in line %u",
-		         clean, earlier->key_mark.line);
+		fault_at(
+			builder->faults, node->key_mark,
+			"duplicate key \"%s\", expected each key once, found it already in line %u",
+			clean, earlier->key_mark.line);
 	}
 	if (parent->last != NULL)
 		parent->last->next = node;
@@ -335,7 +337,8 @@ static void on_syntax_error(struct builder *builder, const yaml_parser_t *parser
 		         parser->problem != NULL ? parser->problem : "?");
 		return;
 	}
-	fault_at(builder->faults, mark, "not YAML, expected well-formed YAML or JSON, found: %s%s%s",
+	fault_at(builder->faults, mark,
+	         "not YAML, expected well-formed YAML or JSON, found: %s%s%s",
 	         parser->problem != NULL ? parser->problem : "?", context[0] != '\0' ? " " : "",
 	         context);
 }

@@ -13,9 +13,9 @@
 #include "base/memory.h"
 #include "config_internal.h"
 
-#define NAME_MAX_BYTES 64  /* it stands in tokens, labels and log lines */
+#define NAME_MAX_BYTES 64 /* it stands in tokens, labels and log lines */
 #define DOMAIN_MAX_BYTES 253
-#define LIST_MAX 256       /* members of allow or home_domains */
+#define LIST_MAX 256 /* members of allow or home_domains */
 
 const char *const config_transport_names[] = {"udp", "tcp", "tls", "ws", "wss", NULL};
 static const char *const side_names[] = {"access", "core", NULL};
@@ -51,7 +51,8 @@ static void wrong(const struct value *value, const struct node *node, const char
 
 bool value_is_name(struct slice text)
 {
-	if (text.length == 0 || text.length > NAME_MAX_BYTES || !isalnum((unsigned char)text.data[0]))
+	if (text.length == 0 || text.length > NAME_MAX_BYTES ||
+	    !isalnum((unsigned char)text.data[0]))
 		return false;
 	for (size_t i = 0; i < text.length; i++)
 		if (!isalnum((unsigned char)text.data[i]) && strchr(".-_", text.data[i]) == NULL)
@@ -62,8 +63,7 @@ bool value_is_name(struct slice text)
 /* RFC 1123 2.1, and RFC 3261 25.1 hostname; no dot at the end. */
 static bool is_domain(struct slice text)
 {
-	if (text.length == 0 || text.length > DOMAIN_MAX_BYTES ||
-	    text.data[text.length - 1] == '.')
+	if (text.length == 0 || text.length > DOMAIN_MAX_BYTES || text.data[text.length - 1] == '.')
 		return false;
 	while (text.length > 0) {
 		struct slice label = slice_split(text, '.', &text);
@@ -239,8 +239,8 @@ static void read_ranges(const struct value *value)
 	}
 	*(struct address_range **)field(value) = ranges;
 	for (const struct node *n = value->node->first; n != NULL; n = n->next) {
-		if (n->kind == NODE_TEXT && address_range_parse(slice_from_string(n->text),
-		                                                &ranges[*field_count(value)]))
+		if (n->kind == NODE_TEXT &&
+		    address_range_parse(slice_from_string(n->text), &ranges[*field_count(value)]))
 			(*field_count(value))++;
 		else
 			wrong(value, n, "an address or ADDRESS/BITS");
@@ -253,7 +253,8 @@ struct unit {
 	const char *name;
 	uint64_t factor;
 };
-static const struct unit time_units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {NULL, 0}};
+static const struct unit time_units[] = {
+	{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {NULL, 0}};
 static const struct unit size_units[] = {
 	{"KiB", 1024}, {"MiB", 1024 * 1024}, {"kB", 1000}, {"MB", 1000000}, {NULL, 0}};
 
@@ -317,7 +318,8 @@ static void read_size(const struct value *value)
 	uint64_t bytes;
 
 	snprintf(expected, sizeof(expected),
-	         "a size from %" PRIu64 " to %" PRIu64 " bytes (a plain number, or with KiB, MiB, kB, MB)",
+	         "a size from %" PRIu64 " to %" PRIu64
+	         " bytes (a plain number, or with KiB, MiB, kB, MB)",
 	         value->row->min, value->row->max);
 	if (!parse_number(value, &bytes) &&
 	    (value->node->kind != NODE_TEXT ||

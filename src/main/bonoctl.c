@@ -25,7 +25,8 @@ struct options {
 static void usage(FILE *out)
 {
 	fputs("usage: bonoctl [-s SOCKET] [-o json|table] VERB\n"
-	      "  status                  the node and its sites; exit 1 if it is not ready or no site serves\n"
+	      "  status                  the node and its sites; exit 1 if it is not ready or no "
+	      "site serves\n"
 	      "  sites                   which site serves, and what part of the traffic each has\n"
 	      "  targets                 every Sprout: state, reason, since when, its numbers\n"
 	      "  flows [--identity AOR]  clients and what they registered\n"
@@ -73,8 +74,8 @@ static int judge(const json_t *status)
 	bool serving = false;
 	size_t index;
 
-	json_array_foreach(json_object_get(status, "sites"), index, site)
-		serving = serving || json_is_true(json_object_get(site, "serving"));
+	json_array_foreach(json_object_get(status, "sites"), index, site) serving =
+		serving || json_is_true(json_object_get(site, "serving"));
 	if (!serving)
 		fputs("problem: no site serves\n", stderr);
 	if (!json_is_true(json_object_get(status, "ready"))) {
@@ -148,7 +149,8 @@ static const struct verb {
 /* RFC 3986 2.3: all but the unreserved, so that nothing of it can end the request line. */
 static void append_encoded(struct buffer *out, const char *text)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
 
 	for (; *text != '\0'; text++)
 		if (strchr(plain, *text) != NULL)
@@ -190,9 +192,12 @@ static int usage_error(void)
 int main(int argc, char **argv)
 {
 	static const struct option long_options[] = {
-		{"socket", required_argument, NULL, 's'},   {"output", required_argument, NULL, 'o'},
-		{"identity", required_argument, NULL, 'i'}, {"version", no_argument, NULL, 'V'},
-		{"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+		{"socket", required_argument, NULL, 's'},
+		{"output", required_argument, NULL, 'o'},
+		{"identity", required_argument, NULL, 'i'},
+		{"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
 	};
 	struct options options = {.socket = DEFAULT_SOCKET};
 	int option;

@@ -8,7 +8,7 @@
 static const char *const side[] = {"access", "core"};
 static const char *const transport[] = {"udp", "tcp", "tls", "ws", "wss"};
 static const char *const method[] = {
-	"REGISTER", "INVITE", "ACK",     "CANCEL",    "BYE",    "OPTIONS", "PRACK", "UPDATE",
+	"REGISTER", "INVITE",  "ACK",       "CANCEL", "BYE",     "OPTIONS", "PRACK", "UPDATE",
 	"INFO",     "MESSAGE", "SUBSCRIBE", "NOTIFY", "PUBLISH", "REFER",   "other",
 };
 static const char *const code_class[] = {"1xx", "2xx", "3xx", "4xx", "5xx", "6xx"};
@@ -16,27 +16,49 @@ static const char *const transaction_kind[] = {"server", "client"};
 static const char *const lost_reason[] = {"no_target", "deadline", "timeout", "internal", "other"};
 static const char *const rejected_class[] = {"request", "response", "connection", "packet"};
 static const char *const rejected_reason[] = {
-	"not_registered",     "forged_token",    "flow_failed",      "no_route",
-	"not_allowed_method", "loop",            "too_many_hops",    "unsupported_scheme",
-	"bad_extension",      "bad_request",     "transactions_limit", "flows_limit",
-	"connections_limit",  "not_allowed_peer", "draining",        "stray_response",
-	"bad_route",          "oversize",        "queue_full",       "other",
+	"not_registered",     "forged_token",
+	"flow_failed",        "no_route",
+	"not_allowed_method", "loop",
+	"too_many_hops",      "unsupported_scheme",
+	"bad_extension",      "bad_request",
+	"transactions_limit", "flows_limit",
+	"connections_limit",  "not_allowed_peer",
+	"draining",           "stray_response",
+	"bad_route",          "oversize",
+	"queue_full",         "other",
 };
 static const char *const parse_error_reason[] = {
-	"too_large",        "too_many_headers", "header_too_long", "too_many_items",
-	"nul",              "bare_cr",          "bare_lf",         "no_end",
-	"unparsable",       "bad_version",      "bad_header",      "missing_header",
-	"duplicate_header", "cseq_mismatch",    "bad_length",      "bad_status",
-	"no_memory",        "frame_too_long",   "frame_no_length", "frame_bad_length",
-	"frame_bad_bytes",  "frame_slow",       "other",
+	"too_large",
+	"too_many_headers",
+	"header_too_long",
+	"too_many_items",
+	"nul",
+	"bare_cr",
+	"bare_lf",
+	"no_end",
+	"unparsable",
+	"bad_version",
+	"bad_header",
+	"missing_header",
+	"duplicate_header",
+	"cseq_mismatch",
+	"bad_length",
+	"bad_status",
+	"no_memory",
+	"frame_too_long",
+	"frame_no_length",
+	"frame_bad_length",
+	"frame_bad_bytes",
+	"frame_slow",
+	"other",
 };
 static const char *const target_state[] = {
 	"UNKNOWN", "UP", "DEGRADED", "OVERLOADED", "DOWN", "DRAINING",
 };
 static const char *const health_reason[] = {
-	"none",          "start",           "probes_answered", "probes_lost",
-	"probe_refused", "probe_503",       "traffic_refused", "traffic_reset",
-	"traffic_silent", "traffic_503",    "retry_after_over", "operator",
+	"none",           "start",       "probes_answered",  "probes_lost",
+	"probe_refused",  "probe_503",   "traffic_refused",  "traffic_reset",
+	"traffic_silent", "traffic_503", "retry_after_over", "operator",
 };
 static const char *const failover_reason[] = {
 	"refused", "reset", "silent", "timeout", "overloaded", "other",
@@ -45,11 +67,14 @@ static const char *const flow_close[] = {
 	"connection", "deregistered", "expired", "idle", "replaced", "shutdown",
 };
 static const char *const close_reason[] = {
-	"peer",           "reset",     "refused", "unreachable", "connect_timeout", "frame_too_long",
-	"frame_bad", "slow", "queue_full", "idle", "limit", "local",
+	"peer",      "reset", "refused",    "unreachable", "connect_timeout", "frame_too_long",
+	"frame_bad", "slow",  "queue_full", "idle",        "limit",           "local",
 };
 
-#define VALUES(name, values) {name, values, ARRAY_LENGTH(values)}
+#define VALUES(name, values)                                                                       \
+	{                                                                                          \
+		name, values, ARRAY_LENGTH(values)                                                 \
+	}
 static const struct {
 	const char *name;
 	const char *const *values; /* NULL: named at run time */
@@ -82,7 +107,8 @@ static const struct {
  * time, so they are said twice; here they are held together. */
 _Static_assert(ARRAY_LENGTH(rejected_reason) == REJECTED_OTHER + 1, "a reason without a name");
 _Static_assert(ARRAY_LENGTH(rejected_class) == REJECTED_CLASS_PACKET + 1, "a class without a name");
-_Static_assert(ARRAY_LENGTH(parse_error_reason) == PARSE_ERROR_OTHER + 1, "a reason without a name");
+_Static_assert(ARRAY_LENGTH(parse_error_reason) == PARSE_ERROR_OTHER + 1,
+               "a reason without a name");
 _Static_assert(ARRAY_LENGTH(failover_reason) == FAILOVER_OTHER + 1, "a reason without a name");
 _Static_assert(ARRAY_LENGTH(lost_reason) == LOST_OTHER + 1, "a reason without a name");
 

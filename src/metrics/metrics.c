@@ -47,7 +47,7 @@ enum {
 #define L2(a, b) (SIZE_##a * SIZE_##b)
 #define L3(a, b, c) (SIZE_##a * SIZE_##b * SIZE_##c)
 struct cells {
-#define METRIC(kind, ident, name, labels, help) _Atomic int64_t ident[(labels) * CELLS_##kind];
+#define METRIC(kind, ident, name, labels, help) _Atomic int64_t ident[(labels)*CELLS_##kind];
 #include "metrics/counters.def"
 #undef METRIC
 };
@@ -65,14 +65,32 @@ struct metrics {
 	char after[PAD_BYTES];
 };
 
-#define L0 {LABEL_NONE, LABEL_NONE, LABEL_NONE}, {1, 1, 1}
-#define L1(a) {LABEL_##a, LABEL_NONE, LABEL_NONE}, {SIZE_##a, 1, 1}
-#define L2(a, b) {LABEL_##a, LABEL_##b, LABEL_NONE}, {SIZE_##a, SIZE_##b, 1}
-#define L3(a, b, c) {LABEL_##a, LABEL_##b, LABEL_##c}, {SIZE_##a, SIZE_##b, SIZE_##c}
+#define L0                                                                                         \
+	{LABEL_NONE, LABEL_NONE, LABEL_NONE},                                                      \
+	{                                                                                          \
+		1, 1, 1                                                                            \
+	}
+#define L1(a)                                                                                      \
+	{LABEL_##a, LABEL_NONE, LABEL_NONE},                                                       \
+	{                                                                                          \
+		SIZE_##a, 1, 1                                                                     \
+	}
+#define L2(a, b)                                                                                   \
+	{LABEL_##a, LABEL_##b, LABEL_NONE},                                                        \
+	{                                                                                          \
+		SIZE_##a, SIZE_##b, 1                                                              \
+	}
+#define L3(a, b, c)                                                                                \
+	{LABEL_##a, LABEL_##b, LABEL_##c},                                                         \
+	{                                                                                          \
+		SIZE_##a, SIZE_##b, SIZE_##c                                                       \
+	}
 const struct metric_row metric_rows[METRICS] = {
 #define METRIC(kind, ident, name, labels, help)                                                    \
-	{#ident, name, help, METRIC_KIND_##kind, labels,                                           \
-	 offsetof(struct cells, ident) / sizeof(int64_t), CELLS_##kind},
+	{#ident,      name,                                                                        \
+	 help,        METRIC_KIND_##kind,                                                          \
+	 labels,      offsetof(struct cells, ident) / sizeof(int64_t),                             \
+	 CELLS_##kind},
 #include "metrics/counters.def"
 #undef METRIC
 };
@@ -101,7 +119,8 @@ int metrics_registry_create(struct metrics_registry **out)
 
 	for (unsigned i = 0; i < METRICS; i++)
 		for (unsigned j = 0; j < 3; j++)
-			ASSERT(metric_rows[i].sizes[j] == metrics_label_size(metric_rows[i].labels[j]));
+			ASSERT(metric_rows[i].sizes[j] ==
+			       metrics_label_size(metric_rows[i].labels[j]));
 	registry = memory_zalloc(sizeof(*registry));
 	if (registry == NULL)
 		return -ENOMEM;

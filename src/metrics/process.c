@@ -93,7 +93,8 @@ static void write_stat(struct buffer *out, const struct process_stat *stat)
 	if (read_boot_time(&boot))
 		write_one(out, "process_start_time_seconds", "gauge",
 		          "Start of the process, seconds since 1970.",
-		          boot + stat->start_ticks / hertz, stat->start_ticks % hertz * 100 / hertz);
+		          boot + stat->start_ticks / hertz,
+		          stat->start_ticks % hertz * 100 / hertz);
 }
 
 void metrics_write_process(struct buffer *out)

@@ -74,8 +74,12 @@ static void refresh(void *arg)
 static void add_flow(struct admin_query *query, uint64_t id, const char *contact)
 {
 	struct admin_binding binding = {"sip:alice@example.net", contact, 599};
-	struct admin_flow flow = {.id = id, .worker = 1, .hop = "192.0.2.1:5060/udp",
-	                          .listener = "access-udp", .age_s = 7, .bindings = &binding,
+	struct admin_flow flow = {.id = id,
+	                          .worker = 1,
+	                          .hop = "192.0.2.1:5060/udp",
+	                          .listener = "access-udp",
+	                          .age_s = 7,
+	                          .bindings = &binding,
 	                          .binding_count = 1};
 
 	admin_flows_add(query, &flow);
@@ -85,7 +89,8 @@ static void ask_flows(void *arg, const char *identity, struct admin_query *query
 {
 	struct stage *stage = arg;
 
-	snprintf(stage->identity, sizeof(stage->identity), "%s", identity != NULL ? identity : "all");
+	snprintf(stage->identity, sizeof(stage->identity), "%s",
+	         identity != NULL ? identity : "all");
 	if (stage->answer_flows_at_once) {
 		add_flow(query, 0xabc, "sip:alice@192.0.2.1");
 		admin_flows_finish(&query, 0);
@@ -95,8 +100,12 @@ static void ask_flows(void *arg, const char *identity, struct admin_query *query
 }
 
 static const struct admin_source source = {
-	.live = is_live, .ready = is_ready, .draining = is_draining,
-	.view = get_view, .refresh = refresh, .flows = ask_flows,
+	.live = is_live,
+	.ready = is_ready,
+	.draining = is_draining,
+	.view = get_view,
+	.refresh = refresh,
+	.flows = ask_flows,
 };
 
 static void set_view(struct stage *stage)
@@ -104,26 +113,36 @@ static void set_view(struct stage *stage)
 	static const char *const sites[] = {"site-a", "site-b"};
 
 	for (unsigned i = 0; i < 2; i++) {
-		stage->sites[i] = (struct view_site){.name = sites[i], .local = i == 0, .first = i,
-		                                     .count = 1, .usable = true};
-		stage->targets[i] = (struct view_target){.id = i, .site = i, .name = "sprout-1",
-		                                         .transport = TRANSPORT_TCP, .weight = 2,
+		stage->sites[i] = (struct view_site){
+			.name = sites[i], .local = i == 0, .first = i, .count = 1, .usable = true};
+		stage->targets[i] = (struct view_target){.id = i,
+		                                         .site = i,
+		                                         .name = "sprout-1",
+		                                         .transport = TRANSPORT_TCP,
+		                                         .weight = 2,
 		                                         .state = TARGET_UP,
 		                                         .reason = "probes answered",
-		                                         .since_wall_ms = 1000, .probe_us = 250};
-		assert_true(address_parse(SLICE_LITERAL("127.0.1.1:5054"),
-		                          &stage->targets[i].address));
+		                                         .since_wall_ms = 1000,
+		                                         .probe_us = 250};
+		assert_true(
+			address_parse(SLICE_LITERAL("127.0.1.1:5054"), &stage->targets[i].address));
 	}
 	stage->targets[1].state = TARGET_DOWN;
 	stage->targets[1].probe_us = -1;
-	stage->view = (struct view){.version = 1, .sites = stage->sites, .site_count = 2,
-	                            .targets = stage->targets, .target_count = 2, .serving = 0};
+	stage->view = (struct view){.version = 1,
+	                            .sites = stage->sites,
+	                            .site_count = 2,
+	                            .targets = stage->targets,
+	                            .target_count = 2,
+	                            .serving = 0};
 }
 
 static int start_admin(struct stage *stage, struct admin **out)
 {
-	struct admin_settings settings = {.socket = stage->socket, .node = "bono-1",
-	                                  .site = "site-a", .config_hash = "0123456789abcdef",
+	struct admin_settings settings = {.socket = stage->socket,
+	                                  .node = "bono-1",
+	                                  .site = "site-a",
+	                                  .config_hash = "0123456789abcdef",
 	                                  .registry = stage->registry};
 
 	return admin_create(stage->loop, &settings, &source, stage, out);
@@ -333,13 +352,15 @@ static void status_is_as_promised(void **state)
 	assert_string_equal(json_string_value(json_object_get(json, "node")), "bono-1");
 	assert_string_equal(json_string_value(json_object_get(json, "site")), "site-a");
 	assert_string_equal(json_string_value(json_object_get(json, "version")), BONO_VERSION);
-	assert_string_equal(json_string_value(json_object_get(json, "config_hash")), "0123456789abcdef");
+	assert_string_equal(json_string_value(json_object_get(json, "config_hash")),
+	                    "0123456789abcdef");
 	assert_int_equal(json_integer_value(json_object_get(json, "uptime_s")), 65);
 	assert_true(json_is_true(json_object_get(json, "ready")));
 	assert_true(json_is_false(json_object_get(json, "draining")));
 	assert_int_equal(json_integer_value(json_object_get(json, "registrations")), 4);
 	assert_int_equal(json_object_size(json_object_get(json, "flows")), 5);
-	assert_int_equal(json_integer_value(json_object_get(json_object_get(json, "flows"), "udp")), 5);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(json, "flows"), "udp")),
+	                 5);
 	assert_int_equal(json_object_size(json_object_get(json, "rates")), 3);
 	assert_int_equal(json_object_size(json), 11);
 	site = json_array_get(json_object_get(json, "sites"), 0);
@@ -350,10 +371,12 @@ static void status_is_as_promised(void **state)
 	assert_int_equal(json_object_size(target), 12);
 	assert_string_equal(json_string_value(json_object_get(target, "site")), "site-a");
 	assert_string_equal(json_string_value(json_object_get(target, "name")), "sprout-1");
-	assert_string_equal(json_string_value(json_object_get(target, "address")), "127.0.1.1:5054");
+	assert_string_equal(json_string_value(json_object_get(target, "address")),
+	                    "127.0.1.1:5054");
 	assert_string_equal(json_string_value(json_object_get(target, "transport")), "tcp");
 	assert_string_equal(json_string_value(json_object_get(target, "state")), "UP");
-	assert_string_equal(json_string_value(json_object_get(target, "reason")), "probes answered");
+	assert_string_equal(json_string_value(json_object_get(target, "reason")),
+	                    "probes answered");
 	assert_string_equal(json_string_value(json_object_get(target, "since")),
 	                    "1970-01-01T00:00:01.000Z");
 	assert_float_equal(json_real_value(json_object_get(target, "probe_ms")), 0.25, 0.0001);
@@ -371,8 +394,8 @@ static void status_is_as_promised(void **state)
 static double share_of(struct stage *stage, unsigned site)
 {
 	json_t *json = json_of(ask(stage, "GET", "/status"));
-	double share = json_number_value(json_object_get(
-		json_array_get(json_object_get(json, "sites"), site), "share"));
+	double share = json_number_value(
+		json_object_get(json_array_get(json_object_get(json, "sites"), site), "share"));
 
 	json_decref(json);
 	return share;
@@ -426,7 +449,9 @@ static void flows_come_when_the_workers_have_answered(void **state)
 	say(fd, "GET /flows HTTP/1.1\r\nHost: x\r\n\r\n");
 	assert_int_equal(hear(stage, fd, answer, sizeof(answer)), HEARD_NOTHING);
 	assert_string_equal(stage->identity, "all");
-	add_flow(stage->query, 0xabc, "sip:al\xfc" "ce@192.0.2.1");
+	add_flow(stage->query, 0xabc,
+	         "sip:al\xfc"
+	         "ce@192.0.2.1");
 	add_flow(stage->query, 0xdef, NULL);
 	admin_flows_finish(&stage->query, 0);
 	assert_null(stage->query);
@@ -439,8 +464,10 @@ static void flows_come_when_the_workers_have_answered(void **state)
 	assert_string_equal(json_string_value(json_object_get(flow, "hop")), "192.0.2.1:5060/udp");
 	assert_true(json_is_true(json_object_get(flow, "registered")));
 	binding = json_array_get(json_object_get(flow, "bindings"), 0);
-	assert_string_equal(json_string_value(json_object_get(binding, "aor")), "sip:alice@example.net");
-	assert_string_equal(json_string_value(json_object_get(binding, "contact")), "sip:al?ce@192.0.2.1");
+	assert_string_equal(json_string_value(json_object_get(binding, "aor")),
+	                    "sip:alice@example.net");
+	assert_string_equal(json_string_value(json_object_get(binding, "contact")),
+	                    "sip:al?ce@192.0.2.1");
 	assert_int_equal(json_integer_value(json_object_get(binding, "expires_s")), 599);
 	json_decref(json);
 	close(fd);
@@ -459,9 +486,9 @@ static void identity_is_asked_in_its_one_spelling(void **state)
 
 static void identity_that_is_none_is_refused(void **state)
 {
-	static const char *const paths[] = {"/flows?identity=", "/flows?identity=a%zz", "/flows?identity=a%4",
-	                                    "/flows?identity=a%00b", "/flows?identity=sip:",
-	                                    "/flows?name=alice"};
+	static const char *const paths[] = {"/flows?identity=",     "/flows?identity=a%zz",
+	                                    "/flows?identity=a%4",  "/flows?identity=a%00b",
+	                                    "/flows?identity=sip:", "/flows?name=alice"};
 
 	for (unsigned i = 0; i < ARRAY_LENGTH(paths); i++)
 		assert_code(ask(*state, "GET", paths[i]), 400);
@@ -824,8 +851,11 @@ static void tcp_serves_the_same(void **state)
 	char http[ADDRESS_TEXT_MAX];
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000401)};
 	socklen_t length = sizeof(address);
-	struct admin_settings settings = {.http = http, .node = "n", .site = "s",
-	                                  .config_hash = "h", .registry = stage->registry};
+	struct admin_settings settings = {.http = http,
+	                                  .node = "n",
+	                                  .site = "s",
+	                                  .config_hash = "h",
+	                                  .registry = stage->registry};
 	struct admin *second = NULL;
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -835,7 +865,8 @@ static void tcp_serves_the_same(void **state)
 	close(fd);
 	snprintf(http, sizeof(http), "127.0.4.1:%u", ntohs(address.sin_port));
 	assert_int_equal(admin_create(stage->loop, &settings, &source, stage, &stage->admin), 0);
-	assert_int_equal(admin_create(stage->loop, &settings, &source, stage, &second), -EADDRINUSE);
+	assert_int_equal(admin_create(stage->loop, &settings, &source, stage, &second),
+	                 -EADDRINUSE);
 	fd = socket(AF_INET, SOCK_STREAM, 0);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, length), 0);
 	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
@@ -849,7 +880,8 @@ static void tcp_serves_the_same(void **state)
 
 static void serve_everything(void *arg)
 {
-	static const char *const paths[] = {"/", "/metrics", "/status", "/flows?identity=alice@example.net"};
+	static const char *const paths[] = {"/", "/metrics", "/status",
+	                                    "/flows?identity=alice@example.net"};
 	struct stage *stage = arg;
 	struct admin *admin = NULL;
 	bool failed_before;

@@ -20,38 +20,38 @@
 
 /* One key per line, so that the lines below can be counted. */
 static const char sound[] =
-	"node:\n"                                                       /* 1 */
-	"  name: bono-1\n"                                              /* 2 */
-	"  site: site-a\n"                                              /* 3 */
-	"  home_domains: [example.net, example.org]\n"                  /* 4 */
-	"workers: 2\n"                                                  /* 5 */
-	"listeners:\n"                                                  /* 6 */
+	"node:\n"                                                                    /* 1 */
+	"  name: bono-1\n"                                                           /* 2 */
+	"  site: site-a\n"                                                           /* 3 */
+	"  home_domains: [example.net, example.org]\n"                               /* 4 */
+	"workers: 2\n"                                                               /* 5 */
+	"listeners:\n"                                                               /* 6 */
 	"  - { name: au, side: access, transport: udp, bind: \"192.0.2.1:5060\" }\n" /* 7 */
 	"  - { name: at, side: access, transport: tcp, bind: \"192.0.2.1:5060\" }\n" /* 8 */
-	"  - name: cu\n"                                                /* 9 */
-	"    side: core\n"                                              /* 10 */
-	"    transport: udp\n"                                          /* 11 */
-	"    bind: \"10.0.0.10:5058\"\n"                                /* 12 */
-	"    allow: [10.0.0.0/16]\n"                                    /* 13 */
-	"  - name: ct\n"                                                /* 14 */
-	"    side: core\n"                                              /* 15 */
-	"    transport: tcp\n"                                          /* 16 */
-	"    bind: \"10.0.0.10:5058\"\n"                                /* 17 */
-	"    allow: [10.0.0.0/16, 192.0.2.7]\n"                         /* 18 */
-	"sites:\n"                                                      /* 19 */
-	"  site-b:\n"                                                   /* 20 */
-	"    plaintext: allowed\n"                                      /* 21 */
-	"    capacity: 500\n"                                           /* 22 */
-	"    targets:\n"                                                /* 23 */
-	"      - sip:10.1.0.21:5054;transport=tcp\n"                    /* 24 */
-	"  site-a:\n"                                                   /* 25 */
-	"    targets:\n"                                                /* 26 */
-	"      - sip:10.0.0.21;transport=TCP\n"                         /* 27 */
-	"      - { name: big, uri: \"sip:10.0.0.22:5054\", weight: 2 }\n" /* 28 */
-	"health: { interval: 2s, timeout: 800ms, fall: 2, rise: 3 }\n"  /* 29 */
-	"limits:\n"                                                     /* 30 */
-	"  message_bytes: 64KiB\n"                                      /* 31 */
-	"admin: { http: \"127.0.0.1:9090\", socket: /run/bono/admin.sock }\n"; /* 32 */
+	"  - name: cu\n"                                                             /* 9 */
+	"    side: core\n"                                                           /* 10 */
+	"    transport: udp\n"                                                       /* 11 */
+	"    bind: \"10.0.0.10:5058\"\n"                                             /* 12 */
+	"    allow: [10.0.0.0/16]\n"                                                 /* 13 */
+	"  - name: ct\n"                                                             /* 14 */
+	"    side: core\n"                                                           /* 15 */
+	"    transport: tcp\n"                                                       /* 16 */
+	"    bind: \"10.0.0.10:5058\"\n"                                             /* 17 */
+	"    allow: [10.0.0.0/16, 192.0.2.7]\n"                                      /* 18 */
+	"sites:\n"                                                                   /* 19 */
+	"  site-b:\n"                                                                /* 20 */
+	"    plaintext: allowed\n"                                                   /* 21 */
+	"    capacity: 500\n"                                                        /* 22 */
+	"    targets:\n"                                                             /* 23 */
+	"      - sip:10.1.0.21:5054;transport=tcp\n"                                 /* 24 */
+	"  site-a:\n"                                                                /* 25 */
+	"    targets:\n"                                                             /* 26 */
+	"      - sip:10.0.0.21;transport=TCP\n"                                      /* 27 */
+	"      - { name: big, uri: \"sip:10.0.0.22:5054\", weight: 2 }\n"            /* 28 */
+	"health: { interval: 2s, timeout: 800ms, fall: 2, rise: 3 }\n"               /* 29 */
+	"limits:\n"                                                                  /* 30 */
+	"  message_bytes: 64KiB\n"                                                   /* 31 */
+	"admin: { http: \"127.0.0.1:9090\", socket: /run/bono/admin.sock }\n";       /* 32 */
 
 static char faults[16384];
 
@@ -208,7 +208,8 @@ static void silence_means_the_defaults(void **state)
 
 static void admin_is_none_unless_said(void **state)
 {
-	char *text = changed("admin: { http: \"127.0.0.1:9090\", socket: /run/bono/admin.sock }\n", "");
+	char *text =
+		changed("admin: { http: \"127.0.0.1:9090\", socket: /run/bono/admin.sock }\n", "");
 	struct config *config = load_sound(text);
 
 	assert_null(config->admin_http);
@@ -235,10 +236,11 @@ static void first_core_listener_is_in_path_unless_said(void **state)
 
 static void wildcard_access_takes_the_name_of_another(void **state)
 {
-	char *text = changed("bind: \"192.0.2.1:5060\" }\n"
-	                     "  - { name: at, side: access, transport: tcp, bind: \"192.0.2.1:5060\" }",
-	                     "bind: \"0.0.0.0:5060\", advertise: \"edge.example.net:5070\" }\n"
-	                     "  - { name: at, side: access, transport: tcp, bind: \"[::]:5062\" }");
+	char *text =
+		changed("bind: \"192.0.2.1:5060\" }\n"
+	                "  - { name: at, side: access, transport: tcp, bind: \"192.0.2.1:5060\" }",
+	                "bind: \"0.0.0.0:5060\", advertise: \"edge.example.net:5070\" }\n"
+	                "  - { name: at, side: access, transport: tcp, bind: \"[::]:5062\" }");
 	struct config *config = load_sound(text);
 
 	assert_string_equal(config->listeners[0].advertise, "edge.example.net:5070");
@@ -260,14 +262,17 @@ static void automatic_workers_are_at_least_one(void **state)
 
 static void json_is_read_too(void **state)
 {
-	struct config *config = load_sound(
-		"{\"node\": {\"name\": \"n\", \"site\": \"s\", \"home_domains\": [\"example.net\"]},\n"
-		"\t\"listeners\": [\n"
-		"\t\t{\"name\": \"a\", \"side\": \"access\", \"transport\": \"udp\", \"bind\": \"[::1]:5060\"},\n"
-		"\t\t{\"name\": \"c\", \"side\": \"core\", \"transport\": \"udp\", \"bind\": \"[::1]:5058\","
-		" \"allow\": [\"::1\"], \"path\": true}],\n"
-		"\t\"sites\": {\"s\": {\"targets\": [\"sip:[2001:db8::1]:5054\"]}},\n"
-		"\t\"health\": {\"interval\": \"5s\"}}\n");
+	struct config *config =
+		load_sound("{\"node\": {\"name\": \"n\", \"site\": \"s\", \"home_domains\": "
+	                   "[\"example.net\"]},\n"
+	                   "\t\"listeners\": [\n"
+	                   "\t\t{\"name\": \"a\", \"side\": \"access\", \"transport\": \"udp\", "
+	                   "\"bind\": \"[::1]:5060\"},\n"
+	                   "\t\t{\"name\": \"c\", \"side\": \"core\", \"transport\": \"udp\", "
+	                   "\"bind\": \"[::1]:5058\","
+	                   " \"allow\": [\"::1\"], \"path\": true}],\n"
+	                   "\t\"sites\": {\"s\": {\"targets\": [\"sip:[2001:db8::1]:5054\"]}},\n"
+	                   "\t\"health\": {\"interval\": \"5s\"}}\n");
 
 	assert_int_equal(config->health_interval_ms, 5000);
 	assert_string_equal(config->listeners[0].advertise, "[::1]:5060");
@@ -303,7 +308,8 @@ static void shipped_example_is_sound(void **state)
 static void unknown_key_is_told_with_its_place(void **state)
 {
 	assert_fault("  name: bono-1\n", "  name: bono-1\n  colour: red\n", "3:3",
-	             "unknown key, expected one of name, site, home_domains, state_dir, found \"colour\"");
+	             "unknown key, expected one of name, site, home_domains, state_dir, found "
+	             "\"colour\"");
 	assert_fault("workers: 2", "workers: 2\nzzz: {}", "6:1", "unknown key");
 }
 
@@ -347,7 +353,8 @@ static void time_out_of_range_is_told(void **state)
 
 static void number_out_of_range_or_kind_is_told(void **state)
 {
-	assert_fault("fall: 2", "fall: 0", "29:47", "a whole number from 1 to 64, found the number 0");
+	assert_fault("fall: 2", "fall: 0", "29:47",
+	             "a whole number from 1 to 64, found the number 0");
 	assert_fault("fall: 2", "fall: 65", "29:47", "found the number 65");
 	assert_fault("fall: 2", "fall: two", "29:47", "found \"two\"");
 	assert_fault("fall: 2", "fall: \"2\"", "29:47", "found \"2\"");
@@ -367,11 +374,14 @@ static void wrong_type_is_told(void **state)
 	assert_fault("name: bono-1", "name: [a]", "2:9", "found a list");
 	assert_fault("workers: 2", "workers: {}", "5:10", "found an empty map");
 	assert_fault("workers: 2", "workers: {a: 1}", "5:10", "found a map of keys");
-	assert_fault("health: { interval: 2s, timeout: 800ms, fall: 2, rise: 3 }", "health: 5", "29:9",
+	assert_fault("health: { interval: 2s, timeout: 800ms, fall: 2, rise: 3 }", "health: 5",
+	             "29:9",
 	             "wrong value for \"health\", expected a map of keys, found the number 5");
 	assert_fault("[example.net, example.org]", "example.net", "4:17", "a list of domain names");
-	assert_fault("[example.net, example.org]", "[]", "4:17", "at least one, found an empty list");
-	assert_fault("[example.net, example.org]", "[example.net, \"a b\"]", "4:31", "a domain name");
+	assert_fault("[example.net, example.org]", "[]", "4:17",
+	             "at least one, found an empty list");
+	assert_fault("[example.net, example.org]", "[example.net, \"a b\"]", "4:31",
+	             "a domain name");
 	assert_fault("plaintext: allowed", "plaintext: true", "21:16", "the word allowed");
 	assert_fault("[10.0.0.0/16]", "[10.0.0.0/33]", "13:13", "ADDRESS/BITS");
 	assert_fault("allow: [10.0.0.0/16]", "allow: [10.0.0.0/16]\n    path: yes", "14:11",
@@ -398,8 +408,9 @@ static void missing_key_is_told_where_it_should_be(void **state)
 
 static void addresses_are_literals_with_port(void **state)
 {
-	assert_fault("bind: \"10.0.0.10:5058\"\n    allow: [10.0.0.0/16, ", "bind: core.example.net:5058\n    allow: [10.0.0.0/16, ",
-	             "17:11", "ADDRESS:PORT with an IP address");
+	assert_fault("bind: \"10.0.0.10:5058\"\n    allow: [10.0.0.0/16, ",
+	             "bind: core.example.net:5058\n    allow: [10.0.0.0/16, ", "17:11",
+	             "ADDRESS:PORT with an IP address");
 	assert_fault("\"127.0.0.1:9090\"", "\"127.0.0.1\"", "32:16", "ADDRESS:PORT");
 	assert_fault("\"127.0.0.1:9090\"", "\"127.0.0.1:0\"", "32:16", "ADDRESS:PORT");
 	assert_fault("\"127.0.0.1:9090\"", "\"127.0.0.1:65536\"", "32:16", "ADDRESS:PORT");
@@ -409,23 +420,28 @@ static void addresses_are_literals_with_port(void **state)
 	             "\"192.0.2.1:5060\", advertise: \"0.0.0.0:5060\" }\n  - { name: at", "7:82",
 	             "that peers can reach");
 	assert_fault("\"192.0.2.1:5060\" }\n  - { name: at",
-	             "\"192.0.2.1:5060\", advertise: \"2001:db8::1:5060\" }\n  - { name: at", "7:82",
-	             "HOST:PORT");
+	             "\"192.0.2.1:5060\", advertise: \"2001:db8::1:5060\" }\n  - { name: at",
+	             "7:82", "HOST:PORT");
 }
 
 static void target_uris_are_narrow(void **state)
 {
-	assert_fault("sip:10.1.0.21:5054;transport=tcp", "http://10.1.0.21", "24:9", "a SIP URI like");
-	assert_fault("sip:10.1.0.21:5054;transport=tcp", "sips:10.1.0.21", "24:9", "a SIP URI like");
+	assert_fault("sip:10.1.0.21:5054;transport=tcp", "http://10.1.0.21", "24:9",
+	             "a SIP URI like");
+	assert_fault("sip:10.1.0.21:5054;transport=tcp", "sips:10.1.0.21", "24:9",
+	             "a SIP URI like");
 	assert_fault("sip:10.1.0.21:5054;transport=tcp", "sip:sprout.example.net", "24:9",
 	             "host names are not available in this version");
-	assert_fault("sip:10.1.0.21:5054;transport=tcp", "sip:a@10.1.0.21", "24:9", "without a user part");
-	assert_fault("sip:10.1.0.21:5054;transport=tcp", "sip:10.1.0.21:0", "24:9", "a port from 1");
+	assert_fault("sip:10.1.0.21:5054;transport=tcp", "sip:a@10.1.0.21", "24:9",
+	             "without a user part");
+	assert_fault("sip:10.1.0.21:5054;transport=tcp", "sip:10.1.0.21:0", "24:9",
+	             "a port from 1");
 	assert_fault("sip:10.1.0.21:5054;transport=tcp", "sip:10.1.0.21;transport=tls", "24:9",
 	             "not available in this version");
 	assert_fault("sip:10.1.0.21:5054;transport=tcp", "sip:10.1.0.21;lr", "24:9",
 	             "no URI parameter but transport");
-	assert_fault("sip:10.1.0.21:5054;transport=tcp", "sip:0.0.0.0", "24:9", "a wildcard as target");
+	assert_fault("sip:10.1.0.21:5054;transport=tcp", "sip:0.0.0.0", "24:9",
+	             "a wildcard as target");
 }
 
 static void later_keys_say_so(void **state)
@@ -437,7 +453,8 @@ static void later_keys_say_so(void **state)
 	             "key \"discover\" is not available in this version");
 	assert_fault("transport: udp, bind", "transport: tls, bind", "7:42",
 	             "udp or tcp (this one is not available in this version)");
-	assert_fault("transport: udp, bind", "transport: carrier-pigeon, bind", "7:42", "udp or tcp, found");
+	assert_fault("transport: udp, bind", "transport: carrier-pigeon, bind", "7:42",
+	             "udp or tcp, found");
 }
 
 /* ---- rules across keys ---- */
@@ -464,12 +481,14 @@ static void wildcard_core_bind_needs_advertise(void **state)
 	             "bind: \"0.0.0.0:5058\"\n    allow: [10.0.0.0/16]\n", "12:11",
 	             "a wildcard bind on the core side, expected \"advertise\"");
 	assert_sound("bind: \"10.0.0.10:5058\"\n    allow: [10.0.0.0/16]\n",
-	             "bind: \"0.0.0.0:5058\"\n    advertise: \"10.0.0.10:5058\"\n    allow: [10.0.0.0/16]\n");
+	             "bind: \"0.0.0.0:5058\"\n    advertise: \"10.0.0.10:5058\"\n    allow: "
+	             "[10.0.0.0/16]\n");
 }
 
 static void wildcard_access_bind_may_be_nameless(void **state)
 {
-	char *text = changed("transport: udp, bind: \"192.0.2.1:5060\"", "transport: udp, bind: \"0.0.0.0:5060\"");
+	char *text = changed("transport: udp, bind: \"192.0.2.1:5060\"",
+	                     "transport: udp, bind: \"0.0.0.0:5060\"");
 	struct config *config = load_sound(text);
 
 	assert_string_equal(config->listeners[0].advertise, "0.0.0.0:5060");
@@ -489,7 +508,8 @@ static void access_listener_has_no_core_keys(void **state)
 
 static void only_one_listener_is_in_path(void **state)
 {
-	char *text = changed("    allow: [10.0.0.0/16]\n", "    allow: [10.0.0.0/16]\n    path: true\n");
+	char *text =
+		changed("    allow: [10.0.0.0/16]\n", "    allow: [10.0.0.0/16]\n    path: true\n");
 	char *at = strstr(text, ", 192.0.2.7]\n");
 	char both[4096];
 
@@ -514,15 +534,18 @@ static void both_sides_are_listened_on(void **state)
 static void listeners_do_not_share_names_or_ports(void **state)
 {
 	assert_fault("name: ct", "name: cu", "14:11", "found \"cu\" already in line 9");
-	assert_fault("transport: tcp, bind: \"192.0.2.1:5060\"", "transport: udp, bind: \"192.0.2.1:5060\"",
-	             "8:53", "found 192.0.2.1:5060 already taken in line 7");
-	assert_sound("transport: tcp, bind: \"192.0.2.1:5060\"", "transport: udp, bind: \"192.0.2.1:5061\"");
+	assert_fault("transport: tcp, bind: \"192.0.2.1:5060\"",
+	             "transport: udp, bind: \"192.0.2.1:5060\"", "8:53",
+	             "found 192.0.2.1:5060 already taken in line 7");
+	assert_sound("transport: tcp, bind: \"192.0.2.1:5060\"",
+	             "transport: udp, bind: \"192.0.2.1:5061\"");
 }
 
 static void wildcard_takes_the_port_of_all(void **state)
 {
-	char *text = changed("transport: tcp, bind: \"192.0.2.1:5060\"",
-	                     "transport: tcp, advertise: \"e.example:5058\", bind: \"0.0.0.0:5058\"");
+	char *text =
+		changed("transport: tcp, bind: \"192.0.2.1:5060\"",
+	                "transport: tcp, advertise: \"e.example:5058\", bind: \"0.0.0.0:5058\"");
 
 	assert_fault_in(text, strlen(text), "17:11", "already taken in line 8");
 	free(text);
@@ -531,7 +554,8 @@ static void wildcard_takes_the_port_of_all(void **state)
 static void targets_need_a_way(void **state)
 {
 	assert_fault("sip:10.1.0.21:5054;transport=tcp", "sip:[2001:db8::1]:5054", "24:9",
-	             "no way to the target, expected a core listener of its transport and address family");
+	             "no way to the target, expected a core listener of its transport and address "
+	             "family");
 }
 
 static void targets_do_not_share_names_or_addresses(void **state)
@@ -571,9 +595,16 @@ static void all_faults_are_told_in_one_pass(void **state)
 		"  s: { targets: [\"sip:x\"], capcity: 3 }\n"
 		"health: { interval: 2 }\n";
 	static const char *const expected[] = {
-		":1:15: ", ":1:24: unknown site", ":3:22: ", ":4:5: missing key \"allow\"",
-		":4:50: a wildcard bind", ":4:13: duplicate listener", ":6:18: ", ":6:28: unknown key",
-		":6:3: a remote site", ":7:21: ",
+		":1:15: ",
+		":1:24: unknown site",
+		":3:22: ",
+		":4:5: missing key \"allow\"",
+		":4:50: a wildcard bind",
+		":4:13: duplicate listener",
+		":6:18: ",
+		":6:28: unknown key",
+		":6:3: a remote site",
+		":7:21: ",
 	};
 	struct config *config;
 

@@ -151,8 +151,9 @@ static void named_target_has_its_series_from_the_start(void **state)
 	assert_line(text, "bono_target_up{site=\"site-b\",target=\"big\"} 0");
 	assert_line(text, "bono_target_state{site=\"site-b\",target=\"big\",state=\"DRAINING\"} 0");
 	assert_line(text, "bono_target_probe_seconds{site=\"site-b\",target=\"big\"} 0.000000");
-	assert_line(text,
-	            "bono_target_failures_total{site=\"site-b\",target=\"big\",reason=\"silent\"} 0");
+	assert_line(
+		text,
+		"bono_target_failures_total{site=\"site-b\",target=\"big\",reason=\"silent\"} 0");
 	metrics_set(stage->control, METRIC_TARGET_PROBE_SECONDS, 3, 0, 0, 2345);
 	assert_line(written(stage),
 	            "bono_target_probe_seconds{site=\"site-b\",target=\"big\"} 0.002345");
