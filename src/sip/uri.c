@@ -13,6 +13,8 @@
 
 /* "[" + the longest IPv6 text + "]" */
 #define HOST_LITERAL_MAX 64
+/* Every pair of parameters is looked at; URIs with more of them are equal only if written alike. */
+#define PARAMS_COMPARED 32
 
 static bool scheme_of(struct slice text, struct slice *scheme, struct slice *rest)
 {
@@ -291,14 +293,20 @@ static bool params_agree(const struct uri *a, const struct uri *b)
 		if (in_a != in_b || (in_a && !equal_decoded(va, vb, false)))
 			return false;
 	}
-	while (params_next(&rest, &param)) {
+	for (unsigned n = 0; params_next(&rest, &param); n++) {
 		struct slice other = b->params;
 		struct param found;
 
-		while (params_next(&other, &found)) {
-			if (slice_equal_nocase(found.name, param.name) &&
-			    !equal_decoded(found.value, param.value, false))
+		if (n == PARAMS_COMPARED)
+			return slice_equal(a->params, b->params);
+		for (unsigned m = 0; params_next(&other, &found); m++) {
+			if (m == PARAMS_COMPARED)
+				return slice_equal(a->params, b->params);
+			if (!slice_equal_nocase(found.name, param.name))
+				continue;
+			if (!equal_decoded(found.value, param.value, false))
 				return false;
+			break;
 		}
 	}
 	return true;

@@ -88,6 +88,19 @@ static bool equal(const char *a, const char *b)
 	return forth;
 }
 
+static void a_thousand_parameters_are_not_compared_one_by_one(void **state)
+{
+	char a[4096], b[4096];
+	size_t n = (size_t)snprintf(a, sizeof(a), "sip:h");
+
+	for (int i = 0; i < 500; i++)
+		n += (size_t)snprintf(a + n, sizeof(a) - n, ";p%d=1", i);
+	memcpy(b, a, n + 1);
+	assert_true(equal(a, b));
+	strcpy(b + n, ";more");
+	assert_false(equal(a, b));
+}
+
 /* The examples of RFC 3261 19.1.4, and of RFC 3966 4. */
 static void uris_compare_as_the_rfc_says(void **state)
 {
@@ -222,6 +235,7 @@ int main(void)
 		cmocka_unit_test(tel_and_other_schemes_are_read),
 		cmocka_unit_test(what_is_no_uri_is_refused),
 		cmocka_unit_test(uris_compare_as_the_rfc_says),
+		cmocka_unit_test(a_thousand_parameters_are_not_compared_one_by_one),
 		cmocka_unit_test(an_address_of_record_has_one_spelling),
 		cmocka_unit_test(name_addrs_of_all_forms_are_read),
 		cmocka_unit_test(broken_name_addrs_are_refused),
