@@ -25,119 +25,118 @@
 #define HOURS 3600000u
 
 /* path, type, field, (count beside it), min, max, default, required, reloadable, help */
+/* clang-format off */
 const struct schema_key schema_keys[] = {
 	SECTION("node", REQUIRED, "This node."),
 	{"node.name", SCHEMA_NAME, C(node_name), 0, 0, 0, NULL, REQUIRED, RESTART,
-         "Name of this node: in flow tokens, metrics and log lines. Unique over all nodes."},
+	 "Name of this node: in flow tokens, metrics and log lines. Unique over all nodes."},
 	{"node.site", SCHEMA_NAME, C(node_site), 0, 0, 0, NULL, REQUIRED, RESTART,
-         "The site this node stands in; one of `sites`."},
+	 "The site this node stands in; one of `sites`."},
 	{"node.home_domains", SCHEMA_DOMAINS, C(home_domains),
-         offsetof(struct config, home_domain_count), 0, 0, NULL, REQUIRED, RELOAD,
-         "Domains of the home network; the first one names it toward the registrar."},
+	 offsetof(struct config, home_domain_count), 0, 0, NULL, REQUIRED, RELOAD,
+	 "Domains of the home network; the first one names it toward the registrar."},
 	{"node.state_dir", SCHEMA_FILE, C(state_dir), 0, 0, 0, "/var/lib/bono", OPTIONAL, RESTART,
-         "Directory of what must survive a restart: the key of the flow tokens."},
+	 "Directory of what must survive a restart: the key of the flow tokens."},
 	{"workers", SCHEMA_WORKERS, C(workers), 0, 1, CONFIG_WORKERS_MAX, "auto", OPTIONAL, RESTART,
-         "Worker threads; `auto`: as many as processors this process may use."},
+	 "Worker threads; `auto`: as many as processors this process may use."},
 
 	{"listeners", SCHEMA_LISTENERS, C(listeners), offsetof(struct config, listener_count), 0,
-         CONFIG_LISTENERS_MAX, NULL, REQUIRED, RESTART,
-         "Where this node listens: at least one listener of each side."},
+	 CONFIG_LISTENERS_MAX, NULL, REQUIRED, RESTART,
+	 "Where this node listens: at least one listener of each side."},
 	{"listeners[].name", SCHEMA_NAME, L(name), 0, 0, 0, NULL, REQUIRED, RESTART,
-         "Name of the listener in log lines. Unique."},
+	 "Name of the listener in log lines. Unique."},
 	{"listeners[].side", SCHEMA_SIDE, L(side), 0, 0, 0, NULL, REQUIRED, RESTART,
-         "`access`: the outside, nothing it says is believed. `core`: peers that are believed."},
+	 "`access`: the outside, nothing it says is believed. `core`: peers that are believed."},
 	{"listeners[].transport", SCHEMA_TRANSPORT, L(transport), 0, 0, 0, NULL, REQUIRED, RESTART,
-         "`udp` or `tcp`."},
+	 "`udp` or `tcp`."},
 	{"listeners[].bind", SCHEMA_BIND, L(bind), 0, 0, 0, NULL, REQUIRED, RESTART,
-         "Address and port to listen on."},
+	 "Address and port to listen on."},
 	{"listeners[].advertise", SCHEMA_HOST_PORT, L(advertise), 0, 0, 0, NULL, OPTIONAL, RESTART,
-         "What others are told in Via, Path and Record-Route. Without it the bind; a wildcard on "
-         "the"
-         " access side takes the host that another access listener advertises, else the address "
-         "that"
-         " the client reached."},
+	 "What others are told in Via, Path and Record-Route. Without it the bind; a wildcard "
+	 "on the access side takes the host that another access listener advertises, else the "
+	 "address that the client reached."},
 	{"listeners[].allow", SCHEMA_RANGES, L(allow),
-         offsetof(struct config_listener, allow_count), 0, 0, NULL, OPTIONAL, RELOAD,
-         "Core side only, and needed there: who may send here. All others are dropped and "
-         "counted."},
+	 offsetof(struct config_listener, allow_count), 0, 0, NULL, OPTIONAL, RELOAD,
+	 "Core side only, and needed there: who may send here. All others are dropped and "
+	 "counted."},
 	{"listeners[].path", SCHEMA_TRUTH, L(path), 0, 0, 0, "false", OPTIONAL, RESTART,
-         "The core listener that Path names; one may say so, else it is the first core listener."},
+	 "The core listener that Path names; one may say so, else it is the first core listener."},
 	{"listeners[].tls", SCHEMA_LATER, RECORD_LISTENER, 0, 0, 0, 0, NULL, OPTIONAL, RELOAD, ""},
 	{"tls", SCHEMA_LATER, RECORD_CONFIG, 0, 0, 0, 0, NULL, OPTIONAL, RELOAD, ""},
 
 	{"sites", SCHEMA_SITES, C(sites), offsetof(struct config, site_count), 0, CONFIG_SITES_MAX,
-         NULL, REQUIRED, RELOAD, "The sites by name, in order of preference after the node's own."},
+	 NULL, REQUIRED, RELOAD, "The sites by name, in order of preference after the node's own."},
 	{"sites.*.targets", SCHEMA_TARGETS, S(targets), offsetof(struct config_site, target_count),
-         0, CONFIG_TARGETS_MAX, NULL, REQUIRED, RELOAD,
-         "The Sprouts of the site: each a SIP URI, or `{name, uri, weight}`."},
+	 0, CONFIG_TARGETS_MAX, NULL, REQUIRED, RELOAD,
+	 "The Sprouts of the site: each a SIP URI, or `{name, uri, weight}`."},
 	{"sites.*.targets[].name", SCHEMA_NAME, T(name), 0, 0, 0, NULL, OPTIONAL, RELOAD,
-         "Name of the target, unique in its site; without one `sprout-1`, `sprout-2` ... by "
-         "place."},
+	 "Name of the target, unique in its site; without one `sprout-1`, `sprout-2` ... by "
+	 "place."},
 	{"sites.*.targets[].uri", SCHEMA_URI, T(uri), 0, 0, 0, NULL, REQUIRED, RELOAD,
-         "SIP URI with an IP address: `sip:10.0.0.21:5054;transport=tcp`. Port 5060 and UDP unless"
-         " said. A core listener of that transport is needed."},
+	 "SIP URI with an IP address: `sip:10.0.0.21:5054;transport=tcp`. Port 5060 and UDP "
+	 "unless said. A core listener of that transport is needed."},
 	{"sites.*.targets[].weight", SCHEMA_COUNT, T(weight), 0, 1, 1000, "1", OPTIONAL, RELOAD,
-         "Its part of the site's work, against the weights of the others."},
+	 "Its part of the site's work, against the weights of the others."},
 	{"sites.*.advertise", SCHEMA_HOST_PORT, S(advertise), 0, 0, 0, NULL, OPTIONAL, RELOAD,
-         "What Via says toward this site only, instead of the listener's."},
+	 "What Via says toward this site only, instead of the listener's."},
 	{"sites.*.capacity", SCHEMA_COUNT, S(capacity), 0, 1, 1000000, NULL, OPTIONAL, RELOAD,
-         "Requests per second that the site may be given; without it there is no limit."
-         " Checked, but without effect in this version."},
+	 "Requests per second that the site may be given; without it there is no limit. "
+	 "Checked, but without effect in this version."},
 	{"sites.*.plaintext", SCHEMA_ALLOWED, S(plaintext_allowed), 0, 0, 0, NULL, OPTIONAL, RELOAD,
-         "`allowed`: this remote site is reached without TLS. Say so only if the sites are joined "
-         "by"
-         " something like IPsec."},
+	 "`allowed`: this remote site is reached without TLS. Say so only if the sites are "
+	 "joined by something like IPsec."},
 	{"sites.*.discover", SCHEMA_LATER, RECORD_SITE, 0, 0, 0, 0, NULL, OPTIONAL, RELOAD, ""},
 	{"sites.*.tls", SCHEMA_LATER, RECORD_SITE, 0, 0, 0, 0, NULL, OPTIONAL, RELOAD, ""},
 
 	SECTION("health", OPTIONAL, "How targets are watched."),
 	{"health.interval", SCHEMA_TIME, C(health_interval_ms), 0, 100 * MS, 1 * HOURS, "2s",
-         OPTIONAL, RELOAD, "From one probe of a target to the next."},
+	 OPTIONAL, RELOAD, "From one probe of a target to the next."},
 	{"health.timeout", SCHEMA_TIME, C(health_timeout_ms), 0, 10 * MS, 1 * MINUTES, "800ms",
-         OPTIONAL, RELOAD,
-         "A probe without an answer after this is lost. Not longer than the interval."},
+	 OPTIONAL, RELOAD,
+	 "A probe without an answer after this is lost. Not longer than the interval."},
 	{"health.fall", SCHEMA_COUNT, C(health_fall), 0, 1, 64, "2", OPTIONAL, RELOAD,
-         "Probes lost in a row until a target is DOWN."},
+	 "Probes lost in a row until a target is DOWN."},
 	{"health.rise", SCHEMA_COUNT, C(health_rise), 0, 1, 64, "3", OPTIONAL, RELOAD,
-         "Probes answered in a row until a target is UP again."},
+	 "Probes answered in a row until a target is UP again."},
 
 	SECTION("failover", OPTIONAL, "What one request may wait for."),
 	{"failover.first_answer", SCHEMA_TIME, C(failover_first_answer_ms), 0, 10 * MS, 1 * MINUTES,
-         "500ms", OPTIONAL, RELOAD,
-         "A target that has answered nothing after this is left for the next one."},
+	 "500ms", OPTIONAL, RELOAD,
+	 "A target that has answered nothing after this is left for the next one."},
 	{"failover.deadline", SCHEMA_TIME, C(failover_deadline_ms), 0, 100 * MS, 5 * MINUTES, "8s",
-         OPTIONAL, RELOAD,
-         "All attempts of a request together, until the first answer (INVITE) or the final one "
-         "(others)."},
+	 OPTIONAL, RELOAD,
+	 "All attempts of a request together, until the first answer (INVITE) or the final "
+	 "one (others)."},
 
 	SECTION("failback", OPTIONAL, "How work returns to a site that has recovered."),
 	{"failback.hold_down", SCHEMA_TIME, C(failback_hold_down_ms), 0, 0, 24 * HOURS, "30s",
-         OPTIONAL, RELOAD,
-         "A recovered site must stay well this long before it serves again."
-         " Checked, but without effect in this version."},
+	 OPTIONAL, RELOAD,
+	 "A recovered site must stay well this long before it serves again. Checked, but "
+	 "without effect in this version."},
 	{"failback.ramp", SCHEMA_TIME, C(failback_ramp_ms), 0, 0, 24 * HOURS, "60s", OPTIONAL,
-         RELOAD, "From its first work to all of it. Checked, but without effect in this version."},
+	 RELOAD, "From its first work to all of it. Checked, but without effect in this version."},
 
 	{"peers", SCHEMA_LATER, RECORD_CONFIG, 0, 0, 0, 0, NULL, OPTIONAL, RELOAD, ""},
 
 	SECTION("limits", OPTIONAL,
-                "Beyond these, work is refused and counted. Of the whole process."),
+	 "Beyond these, work is refused and counted. Of the whole process."),
 	{"limits.message_bytes", SCHEMA_SIZE, C(limit_message_bytes), 0, 1500, 1024 * 1024, "65535",
-         OPTIONAL, RESTART, "The longest SIP message."},
+	 OPTIONAL, RESTART, "The longest SIP message."},
 	{"limits.connections", SCHEMA_COUNT64, C(limit_connections), 0, 1, 10000000, "100000",
-         OPTIONAL, RESTART, "Connections, both sides."},
+	 OPTIONAL, RESTART, "Connections, both sides."},
 	{"limits.flows", SCHEMA_COUNT64, C(limit_flows), 0, 1, 10000000, "200000", OPTIONAL,
-         RESTART, "Flows, registered or not."},
+	 RESTART, "Flows, registered or not."},
 	{"limits.transactions", SCHEMA_COUNT64, C(limit_transactions), 0, 100, 10000000, "200000",
-         OPTIONAL, RESTART,
-         "Transactions; from three quarters on completed ones end early, oldest first."},
+	 OPTIONAL, RESTART,
+	 "Transactions; from three quarters on completed ones end early, oldest first."},
 
 	SECTION("admin", OPTIONAL, "The admin port."),
 	{"admin.http", SCHEMA_BIND_TEXT, C(admin_http), 0, 0, 0, NULL, OPTIONAL, RESTART,
-         "Address and port of the read-only HTTP server; without it there is none."},
+	 "Address and port of the read-only HTTP server; without it there is none."},
 	{"admin.socket", SCHEMA_SOCKET, C(admin_socket), 0, 0, 0, NULL, OPTIONAL, RESTART,
-         "Unix socket that `bonoctl` speaks to; without it there is none."},
+	 "Unix socket that `bonoctl` speaks to; without it there is none."},
 };
+/* clang-format on */
 
 const unsigned schema_key_count = ARRAY_LENGTH(schema_keys);
 
