@@ -16,6 +16,8 @@
 #define GRANT_CONTACTS_MAX 256
 /* All that we keep of one binding; an ordinary one has 300 bytes, one with 100 identities 6 KiB. */
 #define BINDING_TEXT_MAX 16384
+/* Each costs 48 bytes in the index. 16 KiB of text hold 400 of ordinary length. */
+#define BINDING_IDENTITIES_MAX 512
 /* RFC 3261 10.2: what a registrar may assume when nothing is said. */
 #define EXPIRES_DEFAULT_S 3600
 #define EXPIRES_MAX_S 0xffffffffu
@@ -280,12 +282,11 @@ static void identity_write(struct buffer *out, const struct name_addr *identity)
 	buffer_append(out, "\n", 1);
 }
 
-static uint32_t identities_write(struct buffer *out, struct slice aor,
+static unsigned identities_write(struct buffer *out, struct slice aor,
                                  const struct message *response)
 {
-	unsigned i, count = message_count(response, HEADER_P_ASSOCIATED_URI);
+	unsigned i, written = 0, count = message_count(response, HEADER_P_ASSOCIATED_URI);
 	struct name_addr identity;
-	uint32_t written = 0;
 
 	for (i = 0; i < count && out->length <= BINDING_TEXT_MAX; i++) {
 		if (!message_address(response, HEADER_P_ASSOCIATED_URI, i, &identity))
@@ -316,53 +317,123 @@ static void service_route_write(struct buffer *out, const struct message *respon
 	}
 }
 
-/* Lengths in `shape`, text in `text`. */
-static int binding_write(struct slice aor, const struct grant *grant,
-                         const struct message *response, struct binding *shape, struct buffer *text)
+/* What is kept of one binding, before its block is made. */
+struct draft {
+	struct buffer text;
+	size_t service_route_length, identities_length;
+	unsigned identity_count;
+};
+
+static int draft_write(struct draft *draft, struct slice aor, const struct grant *grant,
+                       const struct message *response)
 {
+	struct buffer *text = &draft->text;
 	size_t start;
 
 	buffer_append_slice(text, aor);
 	buffer_append_slice(text, grant->contact);
 	buffer_append_slice(text, grant->instance);
-	shape->aor_length = (uint32_t)aor.length;
-	shape->contact_length = (uint32_t)grant->contact.length;
-	shape->instance_length = (uint32_t)grant->instance.length;
 	start = text->length;
 	service_route_write(text, response);
-	shape->service_route_length = (uint32_t)(text->length - start);
+	draft->service_route_length = text->length - start;
 	start = text->length;
-	shape->identity_count = identities_write(text, aor, response);
-	shape->identities_length = (uint32_t)(text->length - start);
+	draft->identity_count = identities_write(text, aor, response);
+	draft->identities_length = text->length - start;
 	if (text->failed)
 		return -ENOMEM;
-	return text->length > BINDING_TEXT_MAX ? -EMSGSIZE : 0;
+	if (text->length > BINDING_TEXT_MAX || draft->identity_count > BINDING_IDENTITIES_MAX)
+		return -EMSGSIZE;
+	return 0;
+}
+
+_Static_assert(BINDING_TEXT_MAX <= UINT16_MAX, "lengths within a binding have 16 bits");
+
+static char *binding_text(const struct binding *binding)
+{
+	return (char *)&binding->identities[binding->identity_count];
+}
+
+/* Where each stands and what it is found by. One that is no URI (a lenient reader wrote it) is never found. */
+static int binding_mark_identities(struct binding *binding, struct buffer *scratch)
+{
+	struct slice rest = slice_of(binding_text(binding) + binding->aor_length +
+	                                     binding->contact_length + binding->instance_length +
+	                                     binding->service_route_length,
+	                             binding->identities_length);
+	struct name_addr parsed;
+	unsigned i;
+
+	for (i = 0; i < binding->identity_count; i++) {
+		struct identity *identity = &binding->identities[i];
+		struct slice text = slice_split(rest, '\n', &rest);
+
+		*identity = (struct identity){
+			.index = (uint16_t)i,
+			.at = (uint16_t)(text.data - binding_text(binding)),
+			.length = (uint16_t)text.length,
+		};
+		if (!name_addr_parse(text, &parsed))
+			continue;
+		identity->by_uri.hash = identity_hash(&parsed.uri, scratch);
+		if (scratch->failed)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static struct binding *binding_from_draft(const struct draft *draft, struct slice aor,
+                                          const struct grant *grant)
+{
+	struct binding *binding;
+	size_t identities = draft->identity_count * sizeof(struct identity);
+
+	binding = memory_alloc(sizeof(*binding) + identities + draft->text.length);
+	if (binding == NULL)
+		return NULL;
+	*binding = (struct binding){
+		.reg_id = grant->reg_id,
+		.aor_length = (uint16_t)aor.length,
+		.contact_length = (uint16_t)grant->contact.length,
+		.instance_length = (uint16_t)grant->instance.length,
+		.service_route_length = (uint16_t)draft->service_route_length,
+		.identities_length = (uint16_t)draft->identities_length,
+		.identity_count = (uint16_t)draft->identity_count,
+	};
+	memcpy(binding_text(binding), draft->text.data, draft->text.length);
+	return binding;
 }
 
 int binding_create(struct slice aor, const struct grant *grant, const struct message *response,
                    uint64_t now_ms, struct binding **out)
 {
-	struct binding shape = {0}, *binding = NULL;
-	struct buffer text;
+	struct binding *binding = NULL;
+	struct draft draft = {0};
 	int err;
 
-	buffer_init(&text);
-	err = binding_write(aor, grant, response, &shape, &text);
+	buffer_init(&draft.text);
+	err = draft_write(&draft, aor, grant, response);
 	if (err != 0)
 		goto out;
-	binding = memory_alloc(sizeof(*binding) + text.length);
-	if (binding == NULL) {
-		err = -ENOMEM;
+	err = -ENOMEM;
+	binding = binding_from_draft(&draft, aor, grant);
+	if (binding == NULL)
 		goto out;
-	}
-	shape.expires_ms = now_ms + (uint64_t)grant->seconds * 1000;
-	shape.reg_id = grant->reg_id;
-	*binding = shape;
-	memcpy(binding->text, text.data, text.length);
+	binding->expires_ms = now_ms + (uint64_t)grant->seconds * 1000;
+	err = binding_mark_identities(binding, &draft.text);
+	if (err != 0)
+		goto out;
 	*out = binding;
+	binding = NULL;
 out:
-	buffer_free(&text);
+	binding_destroy(&binding);
+	buffer_free(&draft.text);
 	return err;
+}
+
+void binding_destroy(struct binding **binding)
+{
+	memory_free(*binding);
+	*binding = NULL;
 }
 
 static void binding_free(struct grave *grave)
@@ -399,7 +470,7 @@ uint64_t binding_key(const struct binding *binding)
 
 struct slice binding_aor(const struct binding *binding)
 {
-	return slice_of(binding->text, binding->aor_length);
+	return slice_of(binding_text(binding), binding->aor_length);
 }
 
 uint64_t binding_expires_ms(const struct binding *binding)
@@ -409,7 +480,7 @@ uint64_t binding_expires_ms(const struct binding *binding)
 
 struct slice binding_contact(const struct binding *binding)
 {
-	return slice_of(binding->text + binding->aor_length, binding->contact_length);
+	return slice_of(binding_text(binding) + binding->aor_length, binding->contact_length);
 }
 
 struct slice binding_instance(const struct binding *binding)
@@ -426,14 +497,25 @@ struct slice binding_service_route(const struct binding *binding)
 	return slice_of(instance.data + instance.length, binding->service_route_length);
 }
 
+struct binding *identity_binding(struct identity *identity)
+{
+	struct identity *first = identity - identity->index;
+
+	return (struct binding *)((char *)first - offsetof(struct binding, identities));
+}
+
+struct slice identity_text(const struct identity *identity)
+{
+	const struct binding *binding = identity_binding((struct identity *)identity);
+
+	return slice_of(binding_text(binding) + identity->at, identity->length);
+}
+
 struct slice binding_identity(const struct binding *binding, unsigned index)
 {
-	struct slice route = binding_service_route(binding);
-	struct slice rest = slice_of(route.data + route.length, binding->identities_length);
-
-	while (index-- > 0 && !slice_is_empty(rest))
-		slice_split(rest, '\n', &rest);
-	return slice_split(rest, '\n', &rest);
+	if (index >= binding->identity_count)
+		return SLICE_NONE;
+	return identity_text(&binding->identities[index]);
 }
 
 struct slice binding_default_identity(const struct binding *binding)

@@ -7,9 +7,6 @@
 #include "base/error.h"
 #include "flow_internal.h"
 
-/* An expiry may be 136 years away; looking again once a day costs nothing and fits any timer wheel. */
-#define LIFE_LOOK_AGAIN_MS (24ull * 3600 * 1000)
-
 static const char *const close_names[FLOW_CLOSES] = {
 	[FLOW_CLOSE_CONNECTION] = "connection", [FLOW_CLOSE_DEREGISTERED] = "deregistered",
 	[FLOW_CLOSE_EXPIRED] = "expired",       [FLOW_CLOSE_IDLE] = "idle",
@@ -62,92 +59,58 @@ void flow_set_state(struct flow *flow, enum flow_state state)
 	if (flow->state == state)
 		return;
 	flow->state = state;
-	if (state == FLOW_CLOSED) {
-		timer_stop(loop_timers(table->loop), &flow->life);
-		return;
-	}
-	if (state == FLOW_NEW)
-		flow->touched_ms = loop_now_ms(table->loop);
-	if (table->events != NULL && table->events->on_flow_state != NULL)
+	/* A stream's silence is transport's to judge, and a UDP flow never is unregistered again. */
+	timer_stop(loop_timers(table->loop), &flow->idle);
+	if (state != FLOW_CLOSED && table->events != NULL && table->events->on_flow_state != NULL)
 		table->events->on_flow_state(table->arg, flow);
 }
 
-static uint64_t flow_earliest_expiry(const struct flow *flow)
+void flow_restart_idle(struct flow *flow)
 {
-	uint64_t earliest = UINT64_MAX;
+	uint64_t due_ms = flow->touched_ms + flow->table->settings.unregistered_ms;
+	uint64_t now_ms = loop_now_ms(flow->table->loop);
 
-	LIST_FOR_EACH(link, &flow->bindings) {
-		const struct binding *binding = CONTAINER_OF(link, struct binding, in_flow);
-
-		if (binding->expires_ms < earliest)
-			earliest = binding->expires_ms;
-	}
-	return earliest;
+	timer_start(loop_timers(flow->table->loop), &flow->idle,
+	            due_ms > now_ms ? due_ms - now_ms : 0);
 }
 
-void flow_restart_life(struct flow *flow)
-{
-	struct timers *timers = loop_timers(flow->table->loop);
-	uint64_t now = loop_now_ms(flow->table->loop), due;
-
-	if (!list_is_empty(&flow->bindings)) {
-		due = flow_earliest_expiry(flow);
-	} else if (flow->hop.transport == TRANSPORT_UDP) {
-		due = flow->touched_ms + flow->table->settings.unregistered_ms;
-	} else {
-		timer_stop(timers, &flow->life);
-		return;
-	}
-	if (due > now + LIFE_LOOK_AGAIN_MS)
-		due = now + LIFE_LOOK_AGAIN_MS;
-	timer_start(timers, &flow->life, due > now ? due - now : 0);
-}
-
-/* The last binding has gone. */
-static void flow_unregister(struct flow *flow, enum flow_close reason)
-{
-	if (flow->hop.transport == TRANSPORT_UDP) {
-		flow_table_close(flow->table, flow, reason);
-		return;
-	}
-	flow_set_state(flow, FLOW_NEW); /* a stream's flow is its connection: RFC 5626 3.1 */
-	flow_restart_life(flow);
-}
-
-static void flow_expire_bindings(struct flow *flow, uint64_t now)
-{
-	LIST_FOR_EACH_SAFE(link, &flow->bindings) {
-		struct binding *binding = CONTAINER_OF(link, struct binding, in_flow);
-
-		if (binding->expires_ms <= now)
-			flow_drop_binding(flow, binding);
-	}
-}
-
-void flow_on_life(struct timer *timer, void *arg)
+void flow_on_idle(struct timer *timer, void *arg)
 {
 	struct flow *flow = arg;
-	uint64_t now = loop_now_ms(flow->table->loop);
+	const struct flow_table *table = flow->table;
 
-	if (flow->state == FLOW_REGISTERED) {
-		flow_expire_bindings(flow, now);
-		if (list_is_empty(&flow->bindings))
-			flow_unregister(flow, FLOW_CLOSE_EXPIRED);
-		else
-			flow_restart_life(flow);
-		return;
-	}
-	if (now >= flow->touched_ms + flow->table->settings.unregistered_ms)
+	if (loop_now_ms(table->loop) >= flow->touched_ms + table->settings.unregistered_ms)
 		flow_table_close(flow->table, flow, FLOW_CLOSE_IDLE);
 	else
-		flow_restart_life(flow);
+		flow_restart_idle(flow);
+}
+
+/* A binding has gone; if it was the last, so has the registration. */
+static void flow_lost_binding(struct flow *flow, enum flow_close reason)
+{
+	if (!list_is_empty(&flow->bindings))
+		return;
+	if (flow->hop.transport == TRANSPORT_UDP)
+		flow_table_close(flow->table, flow, reason);
+	else
+		flow_set_state(flow, FLOW_NEW); /* a stream's flow is its connection: RFC 5626 3.1 */
+}
+
+static void binding_on_life(struct timer *timer, void *arg)
+{
+	struct binding *binding = arg;
+	struct flow *flow = binding->flow;
+
+	flow_drop_binding(flow, binding);
+	flow_lost_binding(flow, FLOW_CLOSE_EXPIRED);
 }
 
 /* ---- bindings ---- */
 
 void flow_drop_binding(struct flow *flow, struct binding *binding)
 {
-	flow_table_unindex_binding(flow->table, binding);
+	timer_stop(loop_timers(flow->table->loop), &binding->life);
+	flow_table_remove_binding(flow->table, binding);
 	list_remove(&flow->bindings, &binding->in_flow);
 	binding_bury(flow->table->loop, &binding);
 }
@@ -160,24 +123,22 @@ void flow_drop_bindings(struct flow *flow)
 		flow_drop_binding(flow, CONTAINER_OF(link, struct binding, in_flow));
 }
 
-static struct binding *flow_find_binding(const struct flow *flow, struct slice aor)
-{
-	LIST_FOR_EACH(link, &flow->bindings) {
-		struct binding *binding = CONTAINER_OF(link, struct binding, in_flow);
-
-		if (slice_equal(binding_aor(binding), aor))
-			return binding;
-	}
-	return NULL;
-}
-
 const struct binding *flow_binding(const struct flow *flow, struct slice aor)
 {
-	return flow_find_binding(flow, aor);
+	return binding_index_find(&flow->table->bindings, flow, aor);
+}
+
+static struct binding *flow_first_binding(const struct flow *flow)
+{
+	struct list_link *link = list_first(&flow->bindings);
+
+	return link != NULL ? CONTAINER_OF(link, struct binding, in_flow) : NULL;
 }
 
 const struct binding *flow_binding_at(const struct flow *flow, unsigned index)
 {
+	if (index >= flow->bindings.length)
+		return NULL;
 	LIST_FOR_EACH(link, &flow->bindings) {
 		if (index-- == 0)
 			return CONTAINER_OF(link, struct binding, in_flow);
@@ -194,36 +155,33 @@ static void flow_lose_rival(struct binding *rival)
 	flow_drop_binding(flow, rival);
 	if (list_is_empty(&flow->bindings))
 		flow_table_close_keyed(flow->table, flow, FLOW_CLOSE_REPLACED, key, expires_ms);
-	else
-		flow_restart_life(flow);
 }
 
+/* The new one takes the old one's place in the order. */
 static void flow_put_binding(struct flow *flow, struct binding *old, struct binding *binding)
 {
 	struct flow_table *table = flow->table;
 	struct binding *rival;
 
-	binding->flow = flow;
 	if (old != NULL) {
 		list_insert_before(&flow->bindings, &old->in_flow, &binding->in_flow);
 		flow_drop_binding(flow, old);
 	} else {
 		list_append(&flow->bindings, &binding->in_flow);
 	}
-	flow_table_index_binding(table, binding);
-	while ((rival = flow_table_rival(table, binding)) != NULL)
+	flow_table_add_binding(table, binding);
+	while ((rival = binding_index_rival(&table->bindings, binding)) != NULL)
 		flow_lose_rival(rival);
-	flow_restart_life(flow);
+	timer_init(&binding->life, binding_on_life, binding);
+	timer_start(loop_timers(table->loop), &binding->life,
+	            binding->expires_ms - loop_now_ms(table->loop));
 	flow_set_state(flow, FLOW_REGISTERED);
 }
 
 static void flow_remove_binding(struct flow *flow, struct binding *binding)
 {
 	flow_drop_binding(flow, binding);
-	if (list_is_empty(&flow->bindings))
-		flow_unregister(flow, FLOW_CLOSE_DEREGISTERED);
-	else
-		flow_restart_life(flow);
+	flow_lost_binding(flow, FLOW_CLOSE_DEREGISTERED);
 }
 
 /* RFC 3261 10.2.4: the 2xx lists every binding that stands. What was granted: to a contact of the request, or
@@ -255,7 +213,7 @@ int flow_learn(struct flow *flow, const struct registration *registration,
 
 	if (flow->state == FLOW_CLOSED)
 		return -ENOENT; /* ended in this very turn */
-	old = flow_find_binding(flow, aor);
+	old = binding_index_find(&flow->table->bindings, flow, aor);
 	if (!flow_find_grant(registration, old, response, &grant)) {
 		if (old != NULL)
 			flow_remove_binding(flow, old);
@@ -264,40 +222,30 @@ int flow_learn(struct flow *flow, const struct registration *registration,
 	err = binding_create(aor, &grant, response, loop_now_ms(flow->table->loop), &binding);
 	if (err != 0)
 		return err;
+	binding->flow = flow;
+	if (old == NULL && !binding_index_has_room(&flow->table->bindings, binding)) {
+		binding_destroy(&binding);
+		flow_table_refuse_binding(flow->table);
+		return -ENOBUFS;
+	}
 	flow_put_binding(flow, old, binding);
 	return 0;
 }
 
 /* ---- identity ---- */
 
-static bool binding_find_identity(const struct binding *binding, const struct uri *wanted,
-                                  struct slice *identity)
-{
-	struct name_addr known;
-	unsigned i;
-
-	for (i = 0; i < binding->identity_count; i++) {
-		*identity = binding_identity(binding, i);
-		if (name_addr_parse(*identity, &known) && uri_equal(&known.uri, wanted))
-			return true;
-	}
-	return false;
-}
-
 const struct binding *flow_identity_for(const struct flow *flow, const struct name_addr *preferred,
                                         struct slice *identity)
 {
-	const struct binding *first;
+	const struct binding *first = flow_first_binding(flow);
+	struct identity *found = NULL;
 
-	if (preferred != NULL) {
-		LIST_FOR_EACH(link, &flow->bindings) {
-			struct binding *binding = CONTAINER_OF(link, struct binding, in_flow);
-
-			if (binding_find_identity(binding, &preferred->uri, identity))
-				return binding;
-		}
+	if (preferred != NULL && first != NULL)
+		found = binding_index_find_identity(&flow->table->bindings, flow, &preferred->uri);
+	if (found != NULL) {
+		*identity = identity_text(found);
+		return identity_binding(found);
 	}
-	first = flow_binding_at(flow, 0);
 	*identity = first != NULL ? binding_default_identity(first) : SLICE_NONE;
 	return first;
 }

@@ -2,6 +2,7 @@
 #ifndef BONO_FLOW_FLOW_INTERNAL_H
 #define BONO_FLOW_FLOW_INTERNAL_H
 
+#include "base/buffer.h"
 #include "base/hash.h"
 #include "base/list.h"
 #include "flow/flow.h"
@@ -9,20 +10,43 @@
 #include "loop/loop.h"
 #include "loop/timer.h"
 
-/* One block: the struct and behind it its text. */
+/*
+ * One identity of a binding. Identities of one flow that read alike (binding_index.c says how much) stand in a
+ * ring, the oldest first; that one alone is in the table. So a main number which ten thousand extensions of a
+ * PBX share costs as little to add and to take away as any other.
+ */
+struct identity {
+	struct hash_link by_uri;          /* the hash is set in all of the ring */
+	struct identity *next, *previous; /* NULL: in no index */
+	uint16_t index;                   /* in its binding */
+	uint16_t at, length;              /* in the binding's text */
+};
+
+/* One block: the struct, its identities, and behind them its text. */
 struct binding {
 	union {
 		struct list_link in_flow; /* while it lives */
 		struct grave grave;       /* afterwards */
 	};
 	struct flow *flow;
-	struct hash_link by_instance; /* in table->instances, if it has both instance and reg-id */
+	struct timer life;            /* until expires_ms */
+	struct hash_link by_aor;      /* (flow, AoR) */
+	struct hash_link by_instance; /* if it has both instance and reg-id */
 	uint64_t expires_ms;
 	uint32_t reg_id;
-	uint32_t identity_count;
-	uint32_t aor_length, contact_length, instance_length, service_route_length,
+	uint16_t aor_length, contact_length, instance_length, service_route_length,
 		identities_length;
-	char text[]; /* aor, contact, instance, Service-Route, identities (each followed by '\n') */
+	uint16_t identity_count;
+	/* Behind the last: aor, contact, instance, Service-Route, identities (each followed by '\n'). */
+	struct identity identities[];
+};
+
+/* All bindings of a worker, over all its flows. */
+struct binding_index {
+	struct hash_table aors;       /* by (flow, AoR) */
+	struct hash_table identities; /* by (flow, URI): the first of each ring */
+	struct hash_table instances;  /* by (AoR, instance, reg-id) */
+	size_t count, limit;
 };
 
 struct flow {
@@ -33,7 +57,7 @@ struct flow {
 	uint64_t id;
 	uint64_t born_ms, touched_ms;
 	struct list bindings; /* owned; empty until a REGISTER succeeds */
-	struct timer life;    /* UDP without binding: idle; with bindings: the earliest expiry */
+	struct timer idle;    /* runs on UDP, without a binding */
 	struct hash_link by_hop, by_id;
 	struct grave grave;
 	char token[FLOW_TOKEN_TEXT_MAX];
@@ -46,12 +70,13 @@ struct flow_table {
 	const struct flow_table_events *events;
 	void *arg;
 	struct hash_table hops, ids; /* every flow is in both */
-	struct hash_table instances; /* bindings by (AoR, instance, reg-id) */
+	struct binding_index bindings;
 	struct hash_table ended;     /* tombstones by id */
 	struct list ended_by_age;    /* the same, oldest first */
 	uint64_t next_id;
 	size_t counts[TRANSPORTS];
-	size_t registrations;
+	uint64_t full_told_ms; /* when the log said last that bindings are refused; 0: never */
+	uint64_t full_untold;  /* refused since */
 };
 
 /* ---- binding.c ---- */
@@ -70,31 +95,56 @@ bool grant_find(const struct message *response, struct slice contacts, struct sl
                 uint32_t reg_id, uint32_t requested_s, struct grant *out);
 /* True if "\n"-separated contacts name this URI (19.1.4). */
 bool contacts_name(struct slice contacts, struct slice uri);
-/* In no list and no table yet. */
+/* In no list and no index yet. -EMSGSIZE: too much text or too many identities. */
 int binding_create(struct slice aor, const struct grant *grant, const struct message *response,
                    uint64_t now_ms, struct binding **out);
-/* Its memory goes at the end of the turn; it has left list and table before. */
+void binding_destroy(struct binding **binding); /* one that was never used */
+/* Its memory goes at the end of the turn; it has left list and index before. */
 void binding_bury(struct loop *loop, struct binding **binding);
 bool binding_has_key(const struct binding *binding); /* instance and reg-id: RFC 5626 outbound */
 uint64_t binding_key(const struct binding *binding); /* keyed hash of AoR, instance and reg-id */
 
+struct binding *identity_binding(struct identity *identity);
+struct slice identity_text(const struct identity *identity);
+
+/* ---- binding_index.c ---- */
+
+int binding_index_init(struct binding_index *index, size_t limit);
+void binding_index_free(struct binding_index *index); /* empty by now */
+/* False: at the limit, and the binding (its flow is set) would not take the place of another. */
+bool binding_index_has_room(const struct binding_index *index, const struct binding *binding);
+void binding_index_add(struct binding_index *index, struct binding *binding);
+void binding_index_remove(struct binding_index *index, struct binding *binding);
+struct binding *binding_index_find(const struct binding_index *index, const struct flow *flow,
+                                   struct slice aor);
+/* NULL: no binding of the flow has it, or memory is out. */
+struct identity *binding_index_find_identity(const struct binding_index *index,
+                                             const struct flow *flow, const struct uri *wanted);
+/* The binding that has this key now; NULL: none. */
+struct binding *binding_index_find_key(const struct binding_index *index, uint64_t key);
+/* Another binding with the same key, on whichever flow; NULL: none. */
+struct binding *binding_index_rival(const struct binding_index *index,
+                                    const struct binding *binding);
+/* What of a URI tells it from others, without the flow, hashed. `scratch` is overwritten; look whether it
+ * failed. */
+uint64_t identity_hash(const struct uri *uri, struct buffer *scratch);
+
 /* ---- flow.c ---- */
 
-/* The only writer of flow->state: counts, tells the events (not of FLOW_CLOSED). */
+/* The only writer of flow->state: stops the idle timer, tells the events (not of FLOW_CLOSED). */
 void flow_set_state(struct flow *flow, enum flow_state state);
-/* (Re)start the life timer for what comes first. */
-void flow_restart_life(struct flow *flow);
-timer_fn flow_on_life;
-/* Out of the flow and of the table's index, buried. */
+void flow_restart_idle(struct flow *flow);
+timer_fn flow_on_idle;
+/* Out of the flow and of the index, buried. */
 void flow_drop_binding(struct flow *flow, struct binding *binding);
 void flow_drop_bindings(struct flow *flow);
 
 /* ---- flow_table.c ---- */
 
-void flow_table_index_binding(struct flow_table *table, struct binding *binding);
-void flow_table_unindex_binding(struct flow_table *table, struct binding *binding);
-/* Another binding with the same key, on another flow; NULL: none. */
-struct binding *flow_table_rival(struct flow_table *table, const struct binding *binding);
+void flow_table_add_binding(struct flow_table *table, struct binding *binding);
+void flow_table_remove_binding(struct flow_table *table, struct binding *binding);
+/* Count that a binding was refused at the limit; tell the log, once a minute. */
+void flow_table_refuse_binding(struct flow_table *table);
 /* End the flow whose last outbound binding had this key; expires_ms: how long the token leads on. */
 void flow_table_close_keyed(struct flow_table *table, struct flow *flow, enum flow_close reason,
                             uint64_t key, uint64_t expires_ms);

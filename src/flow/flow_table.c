@@ -17,6 +17,8 @@
 /* Ended flows that are remembered, as a part of the limit of flows: when a site's access network fails
  * a quarter of the clients may come back over new flows while calls go on. */
 #define ENDED_PART 4
+/* A full worker refuses thousands a second: once a minute is enough for the log. */
+#define FULL_TOLD_EVERY_MS 60000
 
 /* An ended flow whose client may have come back: names the binding whose present flow is the successor. */
 struct tombstone {
@@ -43,12 +45,6 @@ static bool id_of_tombstone(const struct hash_link *link, const void *key)
 	return CONTAINER_OF(link, struct tombstone, by_id)->id == *(const uint64_t *)key;
 }
 
-/* The key is a 64-bit SipHash under a key of the process: equal hash, same binding. */
-static bool key_of_binding(const struct hash_link *link, const void *key)
-{
-	return link->hash == *(const uint64_t *)key;
-}
-
 static uint64_t id_hash(uint64_t id)
 {
 	return hash_bytes(&id, sizeof(id));
@@ -66,15 +62,15 @@ static int flow_table_init_indexes(struct flow_table *table)
 	err = hash_table_init(&table->ids, TABLE_BUCKETS, id_of_flow);
 	if (err != 0)
 		goto free_hops;
-	err = hash_table_init(&table->instances, TABLE_BUCKETS, key_of_binding);
-	if (err != 0)
-		goto free_ids;
 	err = hash_table_init(&table->ended, TABLE_BUCKETS, id_of_tombstone);
 	if (err != 0)
-		goto free_instances;
+		goto free_ids;
+	err = binding_index_init(&table->bindings, table->settings.limit);
+	if (err != 0)
+		goto free_ended;
 	return 0;
-free_instances:
-	hash_table_free(&table->instances);
+free_ended:
+	hash_table_free(&table->ended);
 free_ids:
 	hash_table_free(&table->ids);
 free_hops:
@@ -153,8 +149,8 @@ void flow_table_destroy(struct flow_table **table)
 		tombstone_remove(dead, CONTAINER_OF(link, struct tombstone, by_age));
 	hash_table_free(&dead->hops);
 	hash_table_free(&dead->ids);
-	hash_table_free(&dead->instances);
 	hash_table_free(&dead->ended);
+	binding_index_free(&dead->bindings);
 	memory_free(dead);
 }
 
@@ -180,6 +176,7 @@ static struct flow *flow_table_find_successor(struct flow_table *table,
 {
 	struct hash_link *link = hash_table_find(&table->ended, id_hash(token->flow), &token->flow);
 	struct tombstone *tombstone;
+	struct binding *binding;
 
 	if (link == NULL)
 		return NULL;
@@ -190,8 +187,8 @@ static struct flow *flow_table_find_successor(struct flow_table *table,
 		tombstone_remove(table, tombstone);
 		return NULL;
 	}
-	link = hash_table_find(&table->instances, tombstone->key, &tombstone->key);
-	return link != NULL ? CONTAINER_OF(link, struct binding, by_instance)->flow : NULL;
+	binding = binding_index_find_key(&table->bindings, tombstone->key);
+	return binding != NULL ? binding->flow : NULL;
 }
 
 enum flow_lookup flow_table_find_by_token(struct flow_table *table, struct slice text,
@@ -254,13 +251,14 @@ static int flow_create(struct flow_table *table, const struct hop *hop, struct f
 	flow->id = table->next_id++;
 	flow->born_ms = flow->touched_ms = loop_now_ms(table->loop);
 	list_init(&flow->bindings);
-	timer_init(&flow->life, flow_on_life, flow);
+	timer_init(&flow->idle, flow_on_idle, flow);
 	flow_write_token(flow);
 	hash_table_insert(&table->hops, &flow->by_hop, hop_hash(hop));
 	hash_table_insert(&table->ids, &flow->by_id, id_hash(flow->id));
 	table->counts[hop->transport]++;
 	metrics_add(table->metrics, METRIC_FLOWS, hop->transport, 0, 0, 1);
-	flow_restart_life(flow);
+	if (!transport_is_stream(hop->transport))
+		flow_restart_idle(flow);
 	*out = flow;
 	return 0;
 }
@@ -363,35 +361,33 @@ void flow_table_hop_lost(struct flow_table *table, const struct hop *hop, enum f
 		flow_table_close(table, flow, reason);
 }
 
-/* ---- bindings by instance ---- */
+/* ---- bindings ---- */
 
-void flow_table_index_binding(struct flow_table *table, struct binding *binding)
+void flow_table_add_binding(struct flow_table *table, struct binding *binding)
 {
-	if (binding_has_key(binding))
-		hash_table_insert(&table->instances, &binding->by_instance, binding_key(binding));
-	table->registrations++;
+	binding_index_add(&table->bindings, binding);
 	metrics_add(table->metrics, METRIC_REGISTRATIONS, 0, 0, 0, 1);
 }
 
-void flow_table_unindex_binding(struct flow_table *table, struct binding *binding)
+void flow_table_remove_binding(struct flow_table *table, struct binding *binding)
 {
-	hash_table_remove(&table->instances, &binding->by_instance);
-	table->registrations--;
+	binding_index_remove(&table->bindings, binding);
 	metrics_add(table->metrics, METRIC_REGISTRATIONS, 0, 0, 0, -1);
 }
 
-struct binding *flow_table_rival(struct flow_table *table, const struct binding *binding)
+void flow_table_refuse_binding(struct flow_table *table)
 {
-	struct hash_link *link;
-	uint64_t key;
+	uint64_t now_ms = loop_now_ms(table->loop);
 
-	if (!binding_has_key(binding))
-		return NULL;
-	key = binding->by_instance.hash;
-	link = hash_table_find(&table->instances, key, &key);
-	if (link == &binding->by_instance)
-		link = hash_table_find_next(&table->instances, link, &key);
-	return link != NULL ? CONTAINER_OF(link, struct binding, by_instance) : NULL;
+	metrics_add(table->metrics, METRIC_REJECTED, REJECTED_CLASS_RESPONSE, REJECTED_FLOWS_LIMIT,
+	            0, 1);
+	table->full_untold++;
+	if (table->full_told_ms != 0 && now_ms - table->full_told_ms < FULL_TOLD_EVERY_MS)
+		return;
+	log_warning("registrations: %zu, the limit of flows of a worker; %" PRIu64 " not learnt",
+	            table->bindings.count, table->full_untold);
+	table->full_told_ms = now_ms;
+	table->full_untold = 0;
 }
 
 /* ---- counting ---- */
@@ -404,7 +400,7 @@ size_t flow_table_count(const struct flow_table *table, enum sip_transport trans
 
 size_t flow_table_registrations(const struct flow_table *table)
 {
-	return table->registrations;
+	return table->bindings.count;
 }
 
 struct visiting {
