@@ -25,7 +25,7 @@ struct bytes *attempt_flatten(struct proxy *proxy, struct slice base, size_t lin
 	const char *sent_by = proxy->ways.sent_by(proxy->ways.arg, hop);
 	const char *route = add_route && target != NULL ? target->route_uri : NULL;
 	struct bytes *flat;
-	char via[512];
+	char via[1024]; /* two host names of 255 letters and a target's parameters */
 	int length;
 	char *out;
 
@@ -79,6 +79,25 @@ void attempt_branch_done(struct branch *branch)
 		metrics_add(proxy->metrics, METRIC_TARGET_IN_FLIGHT, branch->target_id, 0, 0, -1);
 }
 
+/*
+ * A client reads in the Vias of a request the branches of everyone it passed, ours toward the core among them.
+ * Lest it answer in the core's name, what goes to clients has odd numbers and what goes to the core even ones.
+ */
+static void mint_branch(struct proxy *proxy, enum side side, uint64_t loop_hash_value,
+                        char name[BRANCH_TEXT_MAX])
+{
+	if ((proxy->branches->next & 1) != (side == SIDE_ACCESS))
+		proxy->branches->next++;
+	branch_mint(proxy->branches, loop_hash_value, name);
+}
+
+bool attempt_branch_is_for_client(struct slice branch)
+{
+	uint64_t number;
+
+	return branch_read(branch, NULL, &number, NULL) && (number & 1) != 0;
+}
+
 /* The attempt brought nothing: remember why, for the counters and the decision line. */
 static void note_failure(struct branch *branch, enum failover_reason reason)
 {
@@ -90,6 +109,13 @@ static void note_failure(struct branch *branch, enum failover_reason reason)
 	if (branch->target_id != UINT32_MAX)
 		metrics_add(context->proxy->metrics, METRIC_TARGET_FAILURES, branch->target_id,
 		            reason, 0, 1);
+}
+
+/* Whether silence is the target's own. An INVITE gets its 100 and a REGISTER its answer from the Sprout itself;
+ * other requests wait for a phone, and who owns a silent phone must not be able to condemn a Sprout with it. */
+static bool silence_is_evidence(const struct response_context *context)
+{
+	return context->method == METHOD_INVITE || context->method == METHOD_REGISTER;
 }
 
 static void on_first_answer_missing(struct timer *timer, void *arg)
@@ -107,7 +133,8 @@ static void on_first_answer_missing(struct timer *timer, void *arg)
 		timer_start(loop_timers(proxy->loop), timer, sent_ms + BUSY_ANSWER_MS - now);
 		return;
 	}
-	attempt_report(proxy, branch->target_id, HEALTH_TRAFFIC_SILENT, 0);
+	if (silence_is_evidence(context))
+		attempt_report(proxy, branch->target_id, HEALTH_TRAFFIC_SILENT, 0);
 	note_failure(branch, FAILOVER_SILENT);
 	/* It stays in the context: a late answer is still an answer (RFC 3261 16.7). */
 	branch->abandoned = true;
@@ -205,7 +232,7 @@ static int attempt_start(struct response_context *context, const struct hop *hop
 	struct bytes *flat;
 	int err;
 
-	branch_mint(proxy->branches, context->loop_hash, name);
+	mint_branch(proxy, hop->side, context->loop_hash, name);
 	flat = attempt_flatten(proxy, bytes_slice(context->base), context->base_line_end, hop, target,
 	                       context->add_target_route, name);
 	if (flat == NULL)
@@ -234,12 +261,19 @@ static void attempt_fixed(struct response_context *context)
 			context_give_up(context, 430, LOST_OTHER);
 		return;
 	}
+	/* The transactions' limit or memory: ours to mend, and soon. */
 	if (attempt_start(context, &context->hop, NULL) != 0)
-		context_give_up(context, 500, LOST_INTERNAL);
+		context_give_up(context, 503, LOST_INTERNAL);
 }
 
-/* One try at this target. False: it could not even be begun. */
-static bool attempt_target(struct response_context *context, const struct view_target *target)
+static bool is_no_way_there(int err)
+{
+	return err == -ENETUNREACH || err == -EHOSTUNREACH || err == -ECONNREFUSED ||
+	       err == -ENETDOWN || err == -EHOSTDOWN;
+}
+
+/* One try at this target. -errno: it could not even be begun. */
+static int attempt_target(struct response_context *context, const struct view_target *target)
 {
 	struct proxy *proxy = context->proxy;
 	struct hop hop;
@@ -250,20 +284,34 @@ static bool attempt_target(struct response_context *context, const struct view_t
 	if (err == 0)
 		err = attempt_start(context, &hop, target);
 	if (err == 0)
-		return true;
-	context->last_failure = FAILOVER_OTHER;
+		return 0;
+	context->last_failure = is_no_way_there(err) ? FAILOVER_REFUSED : FAILOVER_OTHER;
 	context->last_site = target->site;
 	context->last_target = target->id;
-	log_warning("target %s/%s: request not sent, %s", proxy->view->sites[target->site].name,
-	            target->name, error_text(err));
-	return false;
+	if (is_no_way_there(err))
+		attempt_report(proxy, target->id, HEALTH_TRAFFIC_REFUSED, 0);
+	log_debug("target %s/%s: request not sent, %s", proxy->view->sites[target->site].name,
+	          target->name, error_text(err));
+	return err;
 }
 
-static void nothing_left(struct response_context *context)
+static void nothing_left(struct response_context *context, enum lost_reason why)
 {
 	if (context->live > 0) /* somebody may still answer; the deadline ends the waiting */
 		return;
-	context_give_up(context, 503, LOST_NO_TARGET);
+	context_give_up(context, context->too_long ? 513 : 503, why);
+}
+
+/* A target that was asked may still answer in time. */
+static bool is_asking(const struct response_context *context)
+{
+	LIST_FOR_EACH(link, &context->branches) {
+		const struct branch *branch = CONTAINER_OF(link, struct branch, link);
+
+		if (!branch->done && !branch->abandoned)
+			return true;
+	}
+	return false;
 }
 
 /* The next target, or the end of the search. */
@@ -272,8 +320,10 @@ void attempt_next(struct response_context *context)
 	struct proxy *proxy = context->proxy;
 	const struct view_target *preferred;
 	const struct view_target *target;
+	int err;
 
-	if (context->answered || context->provisional)
+	/* The end of a target that was given up before says nothing of the one that is being asked. */
+	if (context->answered || context->provisional || is_asking(context))
 		return;
 	if (context->cancelled) {
 		context_give_up(context, 487, LOST_OTHER);
@@ -294,15 +344,20 @@ void attempt_next(struct response_context *context)
 		switch (pick_target_preferring(proxy->view, &context->tried, context->key, preferred,
 		                               &target)) {
 		case PICK_NOW:
-			if (attempt_target(context, target))
+			err = attempt_target(context, target);
+			if (err == 0)
 				return;
+			if (err == -ENOBUFS || err == -ENOMEM) { /* ours: no other target helps */
+				nothing_left(context, LOST_INTERNAL);
+				return;
+			}
 			break;
 		case PICK_LATER:
 			list_remove(&proxy->waiting, &context->waiting_link);
 			list_append(&proxy->waiting, &context->waiting_link);
 			return;
 		case PICK_NEVER:
-			nothing_left(context);
+			nothing_left(context, LOST_NO_TARGET);
 			return;
 		}
 	}
@@ -321,6 +376,9 @@ static enum failover_reason reason_of(const struct client_txn *txn, enum txn_fai
 		return FAILOVER_REFUSED;
 	case ETIMEDOUT:
 		return FAILOVER_SILENT;
+	case EMSGSIZE: /* not the target's doing: a client chooses how long its request is */
+	case ENOMEM:
+		return FAILOVER_OTHER;
 	default:
 		return FAILOVER_RESET;
 	}
@@ -348,7 +406,10 @@ static void on_client_failed(void *arg, struct client_txn *txn, enum txn_failure
 	if (branch->done)
 		return;
 	note_failure(branch, reason);
-	if (!progressed)
+	if (failure == TXN_TRANSPORT && client_txn_error(txn) == EMSGSIZE)
+		context->too_long = true;
+	if (!progressed && reason != FAILOVER_OTHER &&
+	    (reason != FAILOVER_TIMEOUT || silence_is_evidence(context)))
 		attempt_report(context->proxy, branch->target_id, input_of(reason), 0);
 	attempt_branch_done(branch);
 	if (context->answered)
@@ -360,9 +421,10 @@ static void on_client_failed(void *arg, struct client_txn *txn, enum txn_failure
 		 * timed out; a Sprout lost while it rang cannot be replaced. */
 		if (context->live == 0)
 			context_give_up(context,
-			                failure == TXN_TIMEOUT          ? 408
-			                : context->fixed                ? 430
-			                                                : 503,
+			                failure == TXN_TIMEOUT ? 408
+			                : context->too_long    ? 513
+			                : context->fixed       ? 430
+			                                       : 503,
 			                LOST_TIMEOUT);
 	} else {
 		attempt_next(context);

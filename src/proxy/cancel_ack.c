@@ -44,7 +44,8 @@ void cancel_request(struct incoming *in, struct server_txn *invite)
 		return;
 	buffer_init(&reasons);
 	collect_reasons(in->message, &reasons);
-	context_cancel(context, buffer_slice(&reasons));
+	/* Half a line would spoil the whole CANCEL: without memory it goes without reasons. */
+	context_cancel(context, reasons.failed ? SLICE_NONE : buffer_slice(&reasons));
 	buffer_free(&reasons);
 }
 

@@ -69,15 +69,21 @@ void proxy_reject(struct incoming *in, int status, const char *reason, struct sl
 
 /* ---- names of ours ---- */
 
+/* "host:port" or "[v6]:port". */
 static bool host_port_matches(const char *advertise, const struct uri *uri)
 {
-	char text[ADDRESS_TEXT_MAX + 256];
-	bool v6 = slice_index(uri->host, ':') >= 0;
-	int n = snprintf(text, sizeof(text), "%s%.*s%s:%u", v6 ? "[" : "", SLICE_ARGS(uri->host),
-	                 v6 ? "]" : "", uri->port != 0 ? uri->port : 5060);
+	const char *colon = strrchr(advertise, ':');
+	struct slice host;
+	uint64_t port;
 
-	return n > 0 && (size_t)n < sizeof(text) &&
-	       slice_equal_nocase(slice_of(text, (size_t)n), slice_from_string(advertise));
+	if (colon == NULL)
+		return false;
+	host = slice_of(advertise, (size_t)(colon - advertise));
+	if (host.length > 2 && host.data[0] == '[')
+		host = slice_of(host.data + 1, host.length - 2);
+	return slice_equal_nocase(host, uri->host) &&
+	       slice_to_uint(slice_from_string(colon + 1), UINT16_MAX, &port) &&
+	       port == (uri->port != 0 ? uri->port : 5060);
 }
 
 bool uri_names_us(const struct proxy *proxy, const struct uri *uri)
@@ -267,12 +273,25 @@ static void take_request(struct incoming *in)
 
 /* ---- responses: RFC 3261 16.7, 17.1.3 ---- */
 
+/* RFC 6026 7.3: a stray response is dropped, a 2xx too. */
+static void count_stray(struct proxy *proxy)
+{
+	metrics_add(proxy->metrics, METRIC_REJECTED, REJECTED_CLASS_RESPONSE, REJECTED_STRAY_RESPONSE,
+	            0, 1);
+}
+
 static void take_response(struct proxy *proxy, const struct packet *packet,
                           struct message **response)
 {
 	struct via via;
 	uint8_t worker;
 
+	/* Only what was sent to a client may be answered by one; see mint_branch. */
+	if (packet->hop.side == SIDE_ACCESS &&
+	    (!message_via(*response, 0, &via) || !attempt_branch_is_for_client(via.branch))) {
+		count_stray(proxy);
+		return;
+	}
 	if (txn_table_match_response(proxy->txns, response, &packet->hop))
 		return;
 	/* A branch that another worker minted: its owner shall have it. */
@@ -281,9 +300,7 @@ static void take_response(struct proxy *proxy, const struct packet *packet,
 		proxy->ways.pass_packet(proxy->ways.arg, worker, packet);
 		return;
 	}
-	/* RFC 6026 7.3: a stray response is dropped, a 2xx too. */
-	metrics_add(proxy->metrics, METRIC_REJECTED, REJECTED_CLASS_RESPONSE, REJECTED_STRAY_RESPONSE,
-	            0, 1);
+	count_stray(proxy);
 }
 
 bool packet_was_passed(const struct proxy *proxy, const struct packet *packet)

@@ -79,6 +79,8 @@ bool uri_names_us(const struct proxy *proxy, const struct uri *uri);
 enum crossing { CROSSING_CLIENT_TO_CORE, CROSSING_CORE_TO_CLIENT };
 /* Remove every header that may not pass this way. Requests and responses alike. 0 or -ENOMEM. */
 int trust_strip(struct message *message, enum crossing crossing);
+/* What a client says of the standing of its own credentials never crosses. 0 or -ENOMEM. */
+int trust_strip_standing(struct message *message);
 
 /* ---- response_context.c and attempt.c ---- */
 
@@ -123,6 +125,7 @@ struct response_context {
 	bool answered;             /* a final answer was given to the server transaction */
 	bool provisional;          /* an answer above 100 went back */
 	bool cancelled;
+	bool too_long;             /* for a datagram: RFC 3261 21.5.7 */
 	struct bytes *base;        /* the request without our Via and target Route; NULL once answered */
 	uint32_t base_line_end;    /* length of its start line with CRLF */
 	uint64_t loop_hash;
@@ -141,7 +144,6 @@ struct response_context {
 	struct buffer cancel_extra; /* Reason lines of the CANCEL */
 	uint64_t flow_id;
 	struct registration *registration; /* owned; NULL unless REGISTER */
-	char *call_id;             /* owned; for the decision line of a request that needed more than one try */
 	enum failover_reason last_failure;
 	uint32_t last_site, last_target; /* of the last failed attempt; UINT32_MAX none */
 	uint64_t born_us;
@@ -164,6 +166,8 @@ void attempt_branch_done(struct branch *branch);
 struct bytes *attempt_flatten(struct proxy *proxy, struct slice base, size_t line_end,
                               const struct hop *hop, const struct view_target *target,
                               bool add_route, const char *branch);
+/* True if a request to a client carried this branch, so that a client may answer it. */
+bool attempt_branch_is_for_client(struct slice branch);
 void attempt_report(struct proxy *proxy, uint32_t target_id, enum health_input input, uint64_t value);
 extern const struct client_txn_events context_client_events;
 void context_give_up(struct response_context *context, int status, enum lost_reason why);

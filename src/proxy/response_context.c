@@ -39,7 +39,6 @@ static void free_context(struct grave *grave)
 	if (context->registration != NULL)
 		registration_free(context->registration);
 	memory_free(context->registration);
-	memory_free(context->call_id);
 	memory_free(context);
 }
 
@@ -84,7 +83,11 @@ static void on_deadline(struct timer *timer, void *arg)
 			if (CONTAINER_OF(link, struct branch, link)->heard &&
 			    !CONTAINER_OF(link, struct branch, link)->done)
 				return; /* it rings, or will: timer C watches it */
-	context_give_up(context, context->method == METHOD_INVITE ? 504 : 503, LOST_DEADLINE);
+	if (context->cancelled)
+		context_give_up(context, 487, LOST_OTHER);
+	else
+		context_give_up(context, context->method == METHOD_INVITE ? 504 : 503,
+		                LOST_DEADLINE);
 }
 
 static struct response_context *context_create(struct incoming *in, struct request_plan *plan)
@@ -108,9 +111,8 @@ static struct response_context *context_create(struct incoming *in, struct reque
 	list_init(&context->branches);
 	buffer_init(&context->cancel_extra);
 	timer_init(&context->deadline, on_deadline, context);
-	context->call_id = slice_to_string(message_call_id(in->message));
 	context->base = message_serialize(in->message, true);
-	if (context->call_id == NULL || context->base == NULL) {
+	if (context->base == NULL) {
 		free_context(&context->grave);
 		return NULL;
 	}
@@ -169,6 +171,21 @@ void context_view_changed(struct response_context *context)
 
 /* ---- the one answer ---- */
 
+/* Looked up in the rare case that it is wanted, rather than kept for every request. */
+static struct slice find_call_id(struct slice request)
+{
+	struct slice value;
+	struct slice name;
+
+	while (!slice_is_empty(request)) {
+		name = slice_trim(slice_split(slice_split(request, '\n', &request), ':', &value));
+		if (slice_equal_nocase(name, SLICE_LITERAL("Call-ID")) ||
+		    slice_equal_nocase(name, SLICE_LITERAL("i")))
+			return slice_trim(value);
+	}
+	return SLICE_NONE;
+}
+
 static void decision_line(const struct response_context *context, int status)
 {
 	const struct view *view = context->proxy->view;
@@ -177,8 +194,8 @@ static void decision_line(const struct response_context *context, int status)
 	if (context->attempts < 2 || view == NULL)
 		return;
 	last = view_find_id(view, context->last_target);
-	log_info("request %s: %s, %u attempts, %s/%s %s, answered %d after %llu ms",
-	         context->call_id, method_name(context->method), context->attempts,
+	log_info("request %.*s: %s, %u attempts, %s/%s %s, answered %d after %llu ms",
+	         SLICE_ARGS(find_call_id(bytes_slice(context->base))), method_name(context->method), context->attempts,
 	         last != NULL ? view->sites[last->site].name : "?", last != NULL ? last->name : "?",
 	         metrics_label_value(LABEL_FAILOVER_REASON, context->last_failure), status,
 	         (unsigned long long)(loop_now_us(context->proxy->loop) - context->born_us) / 1000);
@@ -194,12 +211,12 @@ static void context_answered(struct response_context *context, int status)
 	proxy->busy--;
 	timer_stop(loop_timers(proxy->loop), &context->deadline);
 	list_remove(&proxy->waiting, &context->waiting_link);
-	bytes_release(&context->base);
 	metrics_add(proxy->metrics, METRIC_RESPONSES, side, context->method,
 	            metrics_code_class(status), 1);
 	metrics_observe_us(proxy->metrics, METRIC_TRANSACTION_SECONDS, side, context->method,
 	                   loop_now_us(proxy->loop) - context->born_us);
 	decision_line(context, status);
+	bytes_release(&context->base);
 }
 
 /* After a final answer that cannot be followed by another: nothing more is asked of anyone. */
