@@ -12,6 +12,8 @@ static int assert_identity(struct incoming *in, struct slice identity)
 	int err = trust_strip(in->message, CROSSING_CLIENT_TO_CORE);
 
 	if (err == 0)
+		err = trust_strip_standing(in->message);
+	if (err == 0)
 		err = message_append(in->message, "P-Asserted-Identity", identity);
 	return err;
 }
@@ -72,8 +74,8 @@ static bool plan_spiral(struct incoming *in, struct request_plan *plan)
 	if (address_is_wildcard(&self) &&
 	    !address_parse(slice_from_string(core->advertise), &self))
 		return false;
-	plan->fixed = true;
-	return ways->open(ways->arg, core->transport, &self, &plan->hop) == 0;
+	plan->fixed = ways->open(ways->arg, core->transport, &self, &plan->hop) == 0;
+	return plan->fixed;
 }
 
 /* In a dialog the route set leads; its first entry after ours names a Sprout. One that the view does not hold

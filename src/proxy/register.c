@@ -34,13 +34,17 @@ static int mark_integrity(struct incoming *in, struct slice aor)
 {
 	struct slice authorization;
 	const char *standing = NULL;
+	int err;
 
 	if (!message_header(in->message, "Authorization", &authorization))
-		return 0;
+		return trust_strip_standing(in->message);
 	if (in->flow != NULL && flow_binding(in->flow, aor) != NULL)
 		standing = "\"ip-assoc-yes\"";
 	else if (digest_has(authorization, "response"))
 		standing = "\"ip-assoc-pending\"";
+	err = trust_strip_standing(in->message);
+	if (err != 0 || standing == NULL)
+		return err;
 	return message_set_authorization_param(in->message, "Authorization", "integrity-protected",
 	                                       standing);
 }
@@ -88,19 +92,19 @@ void register_request(struct incoming *in)
 	char text[48];
 	int err;
 
-	err = flow_table_obtain(proxy->flows, &in->packet->hop, &in->flow);
-	if (err != 0) {
-		proxy_reject(in, 503, "Service Unavailable", proxy_retry_after(text, 5),
-		             REJECTED_FLOWS_LIMIT);
-		return;
-	}
-	flow_touch(in->flow);
 	registration = memory_zalloc(sizeof(*registration));
 	err = registration != NULL ? registration_read(in->message, registration) : -ENOMEM;
+	if (err == 0) /* a request that cannot be read makes no flow */
+		err = flow_table_obtain(proxy->flows, &in->packet->hop, &in->flow);
+	if (err == 0)
+		flow_touch(in->flow);
 	if (err == 0)
 		err = edit_request(in, slice_from_string(registration->aor));
 	if (err == -EINVAL) {
 		proxy_reject(in, 400, "Bad Request", SLICE_NONE, REJECTED_BAD_REQUEST);
+	} else if (err == -ENOBUFS) {
+		proxy_reject(in, 503, "Service Unavailable", proxy_retry_after(text, 5),
+		             REJECTED_FLOWS_LIMIT);
 	} else if (err != 0) {
 		proxy_reject(in, 500, "Server Internal Error", SLICE_NONE, REJECTED_OTHER);
 	} else {
@@ -119,9 +123,12 @@ void register_learn(struct proxy *proxy, uint64_t flow_id, const struct registra
                     const struct message *response)
 {
 	struct flow *flow = flow_table_find(proxy->flows, flow_id);
+	int err;
 
 	if (flow == NULL) /* the client left before the answer came */
 		return;
-	if (flow_learn(flow, registration, response) != 0)
-		log_warning("flow %s: registration not learnt, out of memory", flow_token_text(flow));
+	err = flow_learn(flow, registration, response);
+	if (err != 0)
+		log_warning("flow %llx: registration not learnt, %s", (unsigned long long)flow_id,
+		            error_text(err));
 }

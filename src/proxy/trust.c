@@ -68,3 +68,14 @@ int trust_strip(struct message *message, enum crossing crossing)
 		return err;
 	return message_remove_each(message, core_to_client, ARRAY_LENGTH(core_to_client));
 }
+
+int trust_strip_standing(struct message *message)
+{
+	int err = message_set_authorization_param(message, "Authorization", "integrity-protected",
+	                                          NULL);
+
+	if (err == 0)
+		err = message_set_authorization_param(message, "Proxy-Authorization",
+		                                      "integrity-protected", NULL);
+	return err;
+}
