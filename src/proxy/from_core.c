@@ -4,7 +4,16 @@
  */
 #include "proxy_internal.h"
 
-/* RFC 3261 16.4: a strict router has put our own entry in the Request-URI. */
+/* RFC 3261 16.4: a strict router has put our own entry in the Request-URI. A user of that name who lives at
+ * our address is none. */
+static bool is_own_entry(struct incoming *in, const struct uri *uri)
+{
+	struct flow_token token;
+
+	return flow_token_read(uri->user, &token) != FLOW_TOKEN_NOT_OURS &&
+	       uri_names_us(in->proxy, uri);
+}
+
 static bool token_of(struct incoming *in, struct slice *token)
 {
 	struct name_addr route;
@@ -16,7 +25,7 @@ static bool token_of(struct incoming *in, struct slice *token)
 		return true;
 	}
 	message_request_uri(in->message, &uri);
-	if (uri_names_us(in->proxy, &uri) && !slice_is_empty(uri.user)) {
+	if (is_own_entry(in, &uri)) {
 		*token = uri.user;
 		return true;
 	}
@@ -57,7 +66,7 @@ static int pop_routes(struct incoming *in)
 	int done = 0;
 
 	message_request_uri(in->message, &uri);
-	if (uri_names_us(in->proxy, &uri) && !slice_is_empty(uri.user))
+	if (is_own_entry(in, &uri))
 		done = route_undo_strict(in->message);
 	if (done >= 0)
 		done = route_pop_own(in->proxy, in->message);
