@@ -46,6 +46,9 @@ struct world {
 	struct world_sent sent[WORLD_SENT_MAX];
 	unsigned sent_count;
 	int open_error[WORLD_TARGETS]; /* what transport_open says of a target */
+	int other_open_error;          /* and of any other address */
+	int send_error;                /* what sending to a target says */
+	size_t txn_limit;
 	struct {
 		uint32_t target;
 		enum health_input input;
@@ -65,10 +68,26 @@ static inline const char *world_target_host(unsigned target)
 	return hosts[target];
 }
 
+static inline int world_target_of(const struct address *address)
+{
+	char text[ADDRESS_TEXT_MAX];
+
+	address_format_host(address, text);
+	for (int i = 0; i < WORLD_TARGETS; i++)
+		if (strcmp(text, world_target_host((unsigned)i)) == 0)
+			return i;
+	return -1;
+}
+
 static inline int world_send(void *arg, const struct hop *hop, struct bytes **bytes)
 {
 	struct world *world = arg;
 
+	if (hop->side == SIDE_CORE && world->send_error != 0 &&
+	    world_target_of(&hop->remote) >= 0) {
+		bytes_release(bytes);
+		return world->send_error;
+	}
 	if (world->sent_count < WORLD_SENT_MAX) {
 		struct world_sent *sent = &world->sent[world->sent_count++];
 
@@ -81,17 +100,6 @@ static inline int world_send(void *arg, const struct hop *hop, struct bytes **by
 	return 0;
 }
 
-static inline int world_target_of(const struct address *address)
-{
-	char text[ADDRESS_TEXT_MAX];
-
-	address_format_host(address, text);
-	for (int i = 0; i < WORLD_TARGETS; i++)
-		if (strcmp(text, world_target_host((unsigned)i)) == 0)
-			return i;
-	return -1;
-}
-
 static inline int world_open(void *arg, enum sip_transport kind, const struct address *peer,
                              struct hop *out)
 {
@@ -100,6 +108,8 @@ static inline int world_open(void *arg, enum sip_transport kind, const struct ad
 
 	if (target >= 0 && world->open_error[target] != 0)
 		return world->open_error[target];
+	if (target < 0 && world->other_open_error != 0)
+		return world->other_open_error;
 	*out = (struct hop){.transport = kind,
 	                    .side = SIDE_CORE,
 	                    .listener = 2,
@@ -230,7 +240,7 @@ static inline int world_build(struct world *world)
 
 	err = loop_create("test", &world->loop);
 	if (err == 0)
-		err = txn_table_create(world->loop, &sender, 10000, NULL, &world->txns);
+		err = txn_table_create(world->loop, &sender, world->txn_limit, NULL, &world->txns);
 	if (err == 0)
 		err = flow_table_create(world->loop, &flow_settings, NULL, &flow_events, world,
 		                        &world->flows);
@@ -246,6 +256,7 @@ static inline void world_init(struct world *world, enum sip_transport core)
 
 	memset(world, 0, sizeof(*world));
 	world->core = core;
+	world->txn_limit = 10000;
 	flow_token_key_set(key);
 	for (unsigned i = 0; i < 4; i++) {
 		struct listener_settings *listener = &world->listeners[i];
