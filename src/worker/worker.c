@@ -4,15 +4,18 @@
  */
 #include "worker/worker.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "base/memory.h"
 #include "upstream/probe.h"
 
 /* How often a stopping worker looks whether anything is still owed. */
 #define STOP_LOOK_MS 20
+/* Packets that other workers passed to this one and it has not yet read: the mailbox counts letters, and what a
+ * stranger chooses the length of must be counted in bytes. */
+#define PASSED_BYTES_MAX (16u << 20)
 
 struct worker {
 	uint8_t index;
@@ -30,6 +33,7 @@ struct worker {
 	struct worker *const *siblings;    /* index = worker */
 	struct transport **sibling_transports; /* owned; the same order, lent to our transport */
 	unsigned sibling_count;
+	atomic_size_t passed_bytes; /* written by the others too */
 	struct timer stop_look;
 	uint64_t stop_at_ms; /* UINT64_MAX: not stopping */
 };
@@ -98,12 +102,14 @@ static void on_flow_state(void *arg, struct flow *flow)
 		transport_unpin(worker->transport, flow_hop(flow));
 }
 
+/* RFC 5626 5.3: the client has come back over another flow; nobody hears the old connection any more. */
 static void on_flow_closed(void *arg, struct flow *flow, enum flow_close reason)
 {
-	char text[ADDRESS_TEXT_MAX + 8];
+	struct worker *worker = arg;
+	const struct hop *hop = flow_hop(flow);
 
-	log_debug("flow %s: closed, %s", hop_format(flow_hop(flow), text, sizeof(text)),
-	          flow_close_name(reason));
+	if (reason == FLOW_CLOSE_REPLACED && transport_is_stream(hop->transport))
+		transport_close(worker->transport, hop, CLOSE_LOCAL);
 }
 
 static const struct flow_table_events flow_events = {
@@ -152,6 +158,19 @@ static void drop_letter(struct letter *letter)
 	memory_free(letter);
 }
 
+static void free_packet(struct packet_letter *posted)
+{
+	struct worker *to = posted->letter.arg;
+
+	atomic_fetch_sub_explicit(&to->passed_bytes, posted->length, memory_order_relaxed);
+	memory_free(posted);
+}
+
+static void drop_packet(struct letter *letter)
+{
+	free_packet(CONTAINER_OF(letter, struct packet_letter, letter));
+}
+
 static void deliver_packet(struct letter *letter, void *arg)
 {
 	struct packet_letter *posted = CONTAINER_OF(letter, struct packet_letter, letter);
@@ -159,26 +178,44 @@ static void deliver_packet(struct letter *letter, void *arg)
 	struct packet packet = {slice_of(posted->data, posted->length), posted->hop};
 
 	proxy_on_packet(worker->proxy, &packet, false);
-	memory_free(posted);
+	free_packet(posted);
 }
 
+/* Room for so many bytes more at that worker: taken. */
+static bool take_room(struct worker *to, size_t length)
+{
+	size_t before =
+		atomic_fetch_add_explicit(&to->passed_bytes, length, memory_order_relaxed);
+
+	if (before + length <= PASSED_BYTES_MAX)
+		return true;
+	atomic_fetch_sub_explicit(&to->passed_bytes, length, memory_order_relaxed);
+	return false;
+}
+
+/* What finds no room is lost like a datagram, and counted. */
 static void way_pass_packet(void *arg, uint8_t to, const struct packet *packet)
 {
 	struct worker *worker = arg;
 	struct packet_letter *letter;
+	size_t length = packet->bytes.length;
 
 	if (to >= worker->sibling_count)
+		return; /* a number that no worker of ours has */
+	letter = memory_alloc(sizeof(*letter) + length);
+	if (letter == NULL || !take_room(worker->siblings[to], length)) {
+		memory_free(letter);
+		metrics_add(worker->metrics, METRIC_REJECTED, REJECTED_CLASS_PACKET,
+		            REJECTED_QUEUE_FULL, 0, 1);
 		return;
-	letter = memory_alloc(sizeof(*letter) + packet->bytes.length);
-	if (letter == NULL)
-		return;
+	}
 	letter->letter = (struct letter){
-		.deliver = deliver_packet, .drop = drop_letter, .arg = worker->siblings[to]};
+		.deliver = deliver_packet, .drop = drop_packet, .arg = worker->siblings[to]};
 	letter->hop = packet->hop;
-	letter->length = packet->bytes.length;
-	memcpy(letter->data, packet->bytes.data, packet->bytes.length);
+	letter->length = length;
+	memcpy(letter->data, packet->bytes.data, length);
 	if (loop_post(worker->siblings[to]->loop, &letter->letter) != 0)
-		memory_free(letter); /* full: lost like a datagram; the loop counts it */
+		free_packet(letter); /* the loop counts it */
 }
 
 /* ---- probes ---- */
