@@ -11,7 +11,7 @@
 #include "base/slice.h"
 
 struct flow_token {
-	uint32_t node;       /* keyed-less hash of node.name: flow_token_node_id */
+	uint32_t node; /* keyed-less hash of node.name: flow_token_node_id */
 	uint8_t worker;
 	uint64_t flow;       /* id of the flow, unique in one life of its worker */
 	uint32_t generation; /* counts re-uses; carried, compared */

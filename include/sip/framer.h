@@ -8,14 +8,14 @@
 #include "base/slice.h"
 
 enum framer_verdict {
-	FRAMER_MORE,          /* not a whole message yet */
-	FRAMER_MESSAGE,       /* *length bytes from *start are one message */
-	FRAMER_PING,          /* CRLF CRLF: *start + *length bytes consumed; answer CRLF */
-	FRAMER_PONG,          /* a single CRLF between messages: consume */
-	FRAMER_TOO_LONG,      /* headers or body beyond the limit: close, FRAME_TOO_LONG */
-	FRAMER_NO_LENGTH,     /* no Content-Length in a stream: 400 and close */
-	FRAMER_BAD_LENGTH,    /* not digits, two that differ, or too big: 400 and close */
-	FRAMER_BAD_BYTES,     /* NUL in the headers: close */
+	FRAMER_MORE,       /* not a whole message yet */
+	FRAMER_MESSAGE,    /* *length bytes from *start are one message */
+	FRAMER_PING,       /* CRLF CRLF: *start + *length bytes consumed; answer CRLF */
+	FRAMER_PONG,       /* a single CRLF between messages: consume */
+	FRAMER_TOO_LONG,   /* headers or body beyond the limit: close, FRAME_TOO_LONG */
+	FRAMER_NO_LENGTH,  /* no Content-Length in a stream: 400 and close */
+	FRAMER_BAD_LENGTH, /* not digits, two that differ, or too big: 400 and close */
+	FRAMER_BAD_BYTES,  /* NUL in the headers: close */
 };
 
 struct framer {

@@ -16,9 +16,11 @@ struct route_self {
 };
 
 /* Appends "<sip:TOKEN@host:port;transport=tcp;lr;ob>" (ob only if asked; transport always written). */
-void route_write_uri(struct buffer *out, const struct route_self *self, struct slice token, bool ob);
+void route_write_uri(struct buffer *out, const struct route_self *self, struct slice token,
+                     bool ob);
 /* Appends complete lines: "Path: <...>\r\n", "Record-Route: <...>\r\n". */
-void route_write_path(struct buffer *out, const struct route_self *self, struct slice token, bool ob);
+void route_write_path(struct buffer *out, const struct route_self *self, struct slice token,
+                      bool ob);
 /* Double Record-Route, RFC 5658: `outgoing` on top (the side the request leaves by), then `incoming`. */
 void route_write_record_routes(struct buffer *out, const struct route_self *outgoing,
                                const struct route_self *incoming, struct slice token);

@@ -8,9 +8,10 @@
 #include "sip/message.h"
 
 struct validation {
-	int status;          /* 0: sound. 400, 416, 483, 420, 482 */
-	const char *reason;  /* the phrase */
-	struct buffer extra; /* header lines the answer must carry (Unsupported: ...), each with CRLF */
+	int status;         /* 0: sound. 400, 416, 483, 420, 482 */
+	const char *reason; /* the phrase */
+	struct buffer
+		extra; /* header lines the answer must carry (Unsupported: ...), each with CRLF */
 };
 
 /* hash: loop_hash(request). Never called for ACK answers: the caller drops a bad ACK.

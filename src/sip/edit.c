@@ -316,8 +316,8 @@ static int write_other_params(struct message *message, struct slice params, stru
 }
 
 /* The first value of the line anew, with what we know of its sender; `rest` are the other values. */
-static int mark_via(struct message *message, struct line *line, struct slice value, struct slice rest,
-                    struct slice received, struct slice rport)
+static int mark_via(struct message *message, struct line *line, struct slice value,
+                    struct slice rest, struct slice received, struct slice rport)
 {
 	size_t cut = value_skip(value, 0, ';');
 	struct slice params, text;
@@ -358,8 +358,8 @@ int message_mark_received(struct message *message, const struct address *source)
 	rest = line->value;
 	if (!value_next(&rest, &value) || !via_parse(value, &via))
 		return 0;
-	differs = !address_parse_host(via.host, 0, &sent_by) ||
-	          !address_equal_host(&sent_by, source);
+	differs =
+		!address_parse_host(via.host, 0, &sent_by) || !address_equal_host(&sent_by, source);
 	/* Nothing to say, and nothing said by the sender that would be believed as ours. */
 	if (!differs && !via.has_rport && via.received.length == 0)
 		return 0;

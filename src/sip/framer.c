@@ -70,7 +70,8 @@ static enum framer_verdict find_end(struct framer *framer, struct slice buffered
 		size_t at;
 
 		if (memchr(data + from, '\0',
-		           lf != NULL ? (size_t)(lf - data) - from : buffered.length - from) != NULL)
+		           lf != NULL ? (size_t)(lf - data) - from : buffered.length - from) !=
+		    NULL)
 			return FRAMER_BAD_BYTES;
 		if (lf == NULL) {
 			framer->scanned = buffered.length;
@@ -90,7 +91,8 @@ static enum framer_verdict find_end(struct framer *framer, struct slice buffered
 	}
 }
 
-static enum framer_verdict read_headers(struct framer *framer, struct slice buffered, size_t *length)
+static enum framer_verdict read_headers(struct framer *framer, struct slice buffered,
+                                        size_t *length)
 {
 	enum framer_verdict verdict;
 	int64_t body;

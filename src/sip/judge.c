@@ -24,8 +24,8 @@
  * from the text by us, Content-Length was. */
 #define JUDGED                                                                                     \
 	(1u << LINE_VIA | 1u << LINE_ROUTE | 1u << LINE_RECORD_ROUTE | 1u << LINE_MAX_FORWARDS |   \
-	 1u << LINE_FROM | 1u << LINE_TO | 1u << LINE_CALL_ID | 1u << LINE_CSEQ | 1u << LINE_PATH | \
-	 1u << LINE_CONTACT | 1u << LINE_SERVICE_ROUTE)
+	 1u << LINE_FROM | 1u << LINE_TO | 1u << LINE_CALL_ID | 1u << LINE_CSEQ |                  \
+	 1u << LINE_PATH | 1u << LINE_CONTACT | 1u << LINE_SERVICE_ROUTE)
 
 static const msg_mclass_t *header_class;
 
@@ -33,8 +33,8 @@ int judge_init(void)
 {
 	/* Content-Length must be there, for sofia looks for the body by it. */
 	static const char *const known[] = {
-		"Via",     "Route", "Record-Route", "Max-Forwards",   "From", "To",           "Call-ID",
-		"CSeq",    "Path",  "Contact",      "Content-Length", "Service-Route",
+		"Via",  "Route", "Record-Route", "Max-Forwards",   "From",          "To", "Call-ID",
+		"CSeq", "Path",  "Contact",      "Content-Length", "Service-Route",
 	};
 	const msg_mclass_t *all = sip_default_mclass();
 	msg_mclass_t *own;

@@ -3,51 +3,68 @@
  */
 #include "sip_internal.h"
 
-#define NAME(text) {text, sizeof(text) - 1}
+#define NAME(text)                                                                                 \
+	{                                                                                          \
+		text, sizeof(text) - 1                                                             \
+	}
 
-/* Every name that we treat by kind, and every compact form that IANA lists: a compact name is
- * read as its long form, so that nothing passes a rule by being written short. */
-static const struct known_name {
+/* The names that we treat by kind, by their length. */
+static const struct kind_name {
 	struct slice name;
-	char compact; /* 0: none */
 	enum line_kind kind;
-} known_names[] = {
-	{NAME("Via"), 'v', LINE_VIA},
-	{NAME("From"), 'f', LINE_FROM},
-	{NAME("To"), 't', LINE_TO},
-	{NAME("Call-ID"), 'i', LINE_CALL_ID},
-	{NAME("CSeq"), 0, LINE_CSEQ},
-	{NAME("Contact"), 'm', LINE_CONTACT},
-	{NAME("Content-Length"), 'l', LINE_CONTENT_LENGTH},
-	{NAME("Max-Forwards"), 0, LINE_MAX_FORWARDS},
-	{NAME("Route"), 0, LINE_ROUTE},
-	{NAME("Record-Route"), 0, LINE_RECORD_ROUTE},
-	{NAME("Path"), 0, LINE_PATH},
-	{NAME("Service-Route"), 0, LINE_SERVICE_ROUTE},
-	{NAME("Require"), 0, LINE_REQUIRE},
-	{NAME("Proxy-Require"), 0, LINE_PROXY_REQUIRE},
-	{NAME("Supported"), 'k', LINE_SUPPORTED},
-	{NAME("P-Associated-URI"), 0, LINE_P_ASSOCIATED_URI},
-	{NAME("P-Asserted-Identity"), 0, LINE_P_ASSERTED_IDENTITY},
-	{NAME("P-Preferred-Identity"), 0, LINE_P_PREFERRED_IDENTITY},
-	{NAME("Expires"), 0, LINE_EXPIRES},
-	{NAME("Timestamp"), 0, LINE_TIMESTAMP},
-	{NAME("Accept-Contact"), 'a', LINE_OTHER},
-	{NAME("Referred-By"), 'b', LINE_OTHER},
-	{NAME("Content-Type"), 'c', LINE_OTHER},
-	{NAME("Request-Disposition"), 'd', LINE_OTHER},
-	{NAME("Content-Encoding"), 'e', LINE_OTHER},
-	{NAME("Reject-Contact"), 'j', LINE_OTHER},
-	{NAME("Identity-Info"), 'n', LINE_OTHER},
-	{NAME("Event"), 'o', LINE_OTHER},
-	{NAME("Refer-To"), 'r', LINE_OTHER},
-	{NAME("Subject"), 's', LINE_OTHER},
-	{NAME("Allow-Events"), 'u', LINE_OTHER},
-	{NAME("Session-Expires"), 'x', LINE_OTHER},
-	{NAME("Identity"), 'y', LINE_OTHER},
+} kind_names[] = {
+	{NAME("To"), LINE_TO},
+	{NAME("Via"), LINE_VIA},
+	{NAME("From"), LINE_FROM},
+	{NAME("CSeq"), LINE_CSEQ},
+	{NAME("Path"), LINE_PATH},
+	{NAME("Route"), LINE_ROUTE},
+	{NAME("Call-ID"), LINE_CALL_ID},
+	{NAME("Contact"), LINE_CONTACT},
+	{NAME("Require"), LINE_REQUIRE},
+	{NAME("Expires"), LINE_EXPIRES},
+	{NAME("Supported"), LINE_SUPPORTED},
+	{NAME("Timestamp"), LINE_TIMESTAMP},
+	{NAME("Max-Forwards"), LINE_MAX_FORWARDS},
+	{NAME("Record-Route"), LINE_RECORD_ROUTE},
+	{NAME("Proxy-Require"), LINE_PROXY_REQUIRE},
+	{NAME("Service-Route"), LINE_SERVICE_ROUTE},
+	{NAME("Content-Length"), LINE_CONTENT_LENGTH},
+	{NAME("P-Associated-URI"), LINE_P_ASSOCIATED_URI},
+	{NAME("P-Asserted-Identity"), LINE_P_ASSERTED_IDENTITY},
+	{NAME("P-Preferred-Identity"), LINE_P_PREFERRED_IDENTITY},
 };
 
-#define KNOWN_BY_KIND 20 /* the first so many; those behind are there for their compact forms */
+#define KIND_NAME_MAX 20
+/* Where in kind_names the names of each length begin; one more, to end the last. */
+static const uint8_t first_of_length[KIND_NAME_MAX + 2] = {
+	0, 0, 0, 1, 2, 5, 6, 6, 10, 10, 12, 12, 12, 14, 16, 17, 17, 18, 18, 18, 19, 20,
+};
+
+/* Every compact form that IANA lists: read as its long form, so that nothing passes a rule by being
+ * written short. */
+static const struct slice compact_names[26] = {
+	['a' - 'a'] = NAME("Accept-Contact"),
+	['b' - 'a'] = NAME("Referred-By"),
+	['c' - 'a'] = NAME("Content-Type"),
+	['d' - 'a'] = NAME("Request-Disposition"),
+	['e' - 'a'] = NAME("Content-Encoding"),
+	['f' - 'a'] = NAME("From"),
+	['i' - 'a'] = NAME("Call-ID"),
+	['j' - 'a'] = NAME("Reject-Contact"),
+	['k' - 'a'] = NAME("Supported"),
+	['l' - 'a'] = NAME("Content-Length"),
+	['m' - 'a'] = NAME("Contact"),
+	['n' - 'a'] = NAME("Identity-Info"),
+	['o' - 'a'] = NAME("Event"),
+	['r' - 'a'] = NAME("Refer-To"),
+	['s' - 'a'] = NAME("Subject"),
+	['t' - 'a'] = NAME("To"),
+	['u' - 'a'] = NAME("Allow-Events"),
+	['v' - 'a'] = NAME("Via"),
+	['x' - 'a'] = NAME("Session-Expires"),
+	['y' - 'a'] = NAME("Identity"),
+};
 
 /* RFC 3261 25.1: token = 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~") */
 static const bool token_bytes[256] = {
@@ -66,31 +83,30 @@ bool slice_is_token(struct slice s)
 	return s.length > 0;
 }
 
-static void classify(struct line *line)
+static enum line_kind kind_of(struct slice name)
 {
-	struct slice name = line->name;
-	int letter = name.data[0] | 0x20;
+	const struct kind_name *known, *end;
 
-	line->kind = LINE_OTHER;
-	if (name.length == 1) {
-		for (size_t i = 0; i < sizeof(known_names) / sizeof(known_names[0]); i++) {
-			if (known_names[i].compact == letter) {
-				line->kind = known_names[i].kind;
-				line->name = known_names[i].name;
-				return;
-			}
-		}
-		return;
+	if (name.length > KIND_NAME_MAX)
+		return LINE_OTHER;
+	known = &kind_names[first_of_length[name.length]];
+	end = &kind_names[first_of_length[name.length + 1]];
+	for (; known < end; known++) {
+		if ((known->name.data[0] ^ name.data[0]) & 0x5f)
+			continue;
+		if (slice_equal(known->name, name) || slice_equal_nocase(known->name, name))
+			return known->kind;
 	}
-	for (size_t i = 0; i < KNOWN_BY_KIND; i++) {
-		if (known_names[i].name.length == name.length &&
-		    (known_names[i].name.data[0] | 0x20) == letter &&
-		    (slice_equal(known_names[i].name, name) ||
-		     slice_equal_nocase(known_names[i].name, name))) {
-			line->kind = known_names[i].kind;
-			return;
-		}
-	}
+	return LINE_OTHER;
+}
+
+static struct slice long_name(struct slice name)
+{
+	unsigned letter = (unsigned)(name.data[0] | 0x20) - 'a';
+
+	if (name.length == 1 && letter < 26 && compact_names[letter].length > 0)
+		return compact_names[letter];
+	return name;
 }
 
 struct slice line_next(struct slice *rest)
@@ -114,9 +130,9 @@ bool line_read(struct slice text, struct line *out)
 		colon++;
 	if (n == 0 || colon >= text.length || text.data[colon] != ':')
 		return false;
-	out->name = slice_of(text.data, n);
+	out->name = long_name(slice_of(text.data, n));
 	out->value = slice_trim(slice_skip(text, colon + 1));
-	classify(out);
+	out->kind = kind_of(out->name);
 	return true;
 }
 

@@ -20,13 +20,20 @@
 #define VALUES_MAX 128
 
 static const char *const method_names[METHODS] = {
-	[METHOD_REGISTER] = "REGISTER", [METHOD_INVITE] = "INVITE",
-	[METHOD_ACK] = "ACK",           [METHOD_CANCEL] = "CANCEL",
-	[METHOD_BYE] = "BYE",           [METHOD_OPTIONS] = "OPTIONS",
-	[METHOD_PRACK] = "PRACK",       [METHOD_UPDATE] = "UPDATE",
-	[METHOD_INFO] = "INFO",         [METHOD_MESSAGE] = "MESSAGE",
-	[METHOD_SUBSCRIBE] = "SUBSCRIBE", [METHOD_NOTIFY] = "NOTIFY",
-	[METHOD_PUBLISH] = "PUBLISH",   [METHOD_REFER] = "REFER",
+	[METHOD_REGISTER] = "REGISTER",
+	[METHOD_INVITE] = "INVITE",
+	[METHOD_ACK] = "ACK",
+	[METHOD_CANCEL] = "CANCEL",
+	[METHOD_BYE] = "BYE",
+	[METHOD_OPTIONS] = "OPTIONS",
+	[METHOD_PRACK] = "PRACK",
+	[METHOD_UPDATE] = "UPDATE",
+	[METHOD_INFO] = "INFO",
+	[METHOD_MESSAGE] = "MESSAGE",
+	[METHOD_SUBSCRIBE] = "SUBSCRIBE",
+	[METHOD_NOTIFY] = "NOTIFY",
+	[METHOD_PUBLISH] = "PUBLISH",
+	[METHOD_REFER] = "REFER",
 	[METHOD_OTHER] = "other",
 };
 
@@ -235,7 +242,8 @@ static bool version_read(struct slice text, bool *is_current)
 	if (!slice_starts_with_nocase(text, SLICE_LITERAL("SIP/")))
 		return false;
 	major = slice_split(slice_skip(text, 4), '.', &minor);
-	if (!slice_to_uint(major, UINT16_MAX, &number) || !slice_to_uint(minor, UINT16_MAX, &number))
+	if (!slice_to_uint(major, UINT16_MAX, &number) ||
+	    !slice_to_uint(minor, UINT16_MAX, &number))
 		return false;
 	*is_current = slice_equal(slice_skip(text, 4), SLICE_LITERAL("2.0"));
 	return true;
@@ -281,8 +289,8 @@ static enum message_fault read_start_line(struct message *message)
 {
 	struct slice line = message->start;
 
-	while (line.length > 0 && (line.data[line.length - 1] == '\n' ||
-	                           line.data[line.length - 1] == '\r'))
+	while (line.length > 0 &&
+	       (line.data[line.length - 1] == '\n' || line.data[line.length - 1] == '\r'))
 		line.length--;
 	if (slice_starts_with_nocase(line, SLICE_LITERAL("SIP/")))
 		return read_status_line(message, line);

@@ -140,7 +140,8 @@ static bool has_tag(struct slice value)
 struct bytes *reply_template(struct message *request)
 {
 	const struct line *via = NULL, *to = message_line(request, LINE_TO, NULL);
-	const struct slice parts[] = {line_text(request, LINE_FROM), line_text(request, LINE_CALL_ID),
+	const struct slice parts[] = {line_text(request, LINE_FROM),
+	                              line_text(request, LINE_CALL_ID),
 	                              line_text(request, LINE_CSEQ),
 	                              to != NULL ? slice_trim(to->text) : SLICE_NONE};
 	struct slice timestamp = line_text(request, LINE_TIMESTAMP);

@@ -61,8 +61,7 @@ static void append_routes(struct buffer *out, struct slice request)
 
 	line_next(&request);
 	while (request.length > 0 && request.data[0] != '\r') {
-		if (line_read(line_next(&request), &line) &&
-		    line.kind == LINE_ROUTE)
+		if (line_read(line_next(&request), &line) && line.kind == LINE_ROUTE)
 			buffer_append_slice(out, line.text);
 	}
 }

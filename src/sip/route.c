@@ -21,7 +21,8 @@ void route_write_uri(struct buffer *out, const struct route_self *self, struct s
 	buffer_append_string(out, ob ? ";lr;ob>" : ";lr>");
 }
 
-void route_write_path(struct buffer *out, const struct route_self *self, struct slice token, bool ob)
+void route_write_path(struct buffer *out, const struct route_self *self, struct slice token,
+                      bool ob)
 {
 	buffer_append_string(out, "Path: ");
 	route_write_uri(out, self, token, ob);

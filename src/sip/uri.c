@@ -57,8 +57,8 @@ static enum uri_scheme scheme_kind(struct slice scheme)
 
 /* No URI holds blanks, controls, quotes or angle brackets; bytes above 127 are borne with. */
 static const bool uri_bytes[256] = {
-	['!'] = true,          ['#' ... ';'] = true,   ['='] = true,
-	['?' ... '~'] = true,  [128 ... 255] = true,
+	['!'] = true,         ['#' ... ';'] = true, ['='] = true,
+	['?' ... '~'] = true, [128 ... 255] = true,
 };
 /* '_' is in no host name by the grammar, yet found in the field. */
 static const bool host_bytes[256] = {

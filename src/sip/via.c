@@ -102,8 +102,8 @@ bool via_parse(struct slice text, struct via *out)
 		} else if (slice_equal_nocase(param.name, SLICE_LITERAL("received"))) {
 			out->received = param.value;
 			if (out->received.length > 2 && out->received.data[0] == '[')
-				out->received = slice_of(param.value.data + 1,
-				                         param.value.length - 2);
+				out->received =
+					slice_of(param.value.data + 1, param.value.length - 2);
 		} else if (slice_equal_nocase(param.name, SLICE_LITERAL("rport"))) {
 			out->has_rport = true;
 			if (slice_to_uint(param.value, UINT16_MAX, &port))
@@ -206,8 +206,9 @@ static uint64_t hash_part(uint64_t seed, struct slice part)
 uint64_t loop_hash(const struct message *request)
 {
 	/* With the lengths, so that no two lists of parts run into the same bytes. */
-	const uint64_t head[] = {request->cseq, request->request_uri.length, request->call_id.length,
-	                         request->from_tag.length, request->to_tag.length};
+	const uint64_t head[] = {request->cseq, request->request_uri.length,
+	                         request->call_id.length, request->from_tag.length,
+	                         request->to_tag.length};
 	uint64_t hash = hash_bytes(head, sizeof(head));
 	const struct line *route = NULL;
 
@@ -232,11 +233,12 @@ bool loop_detected(const struct message *request, uint64_t hash)
 		struct slice rest = line->value, value;
 
 		/* Hardly ever is one of ours among them. */
-		if (memmem(rest.data, rest.length, BRANCH_PREFIX, sizeof(BRANCH_PREFIX) - 1) == NULL)
+		if (memmem(rest.data, rest.length, BRANCH_PREFIX, sizeof(BRANCH_PREFIX) - 1) ==
+		    NULL)
 			rest = SLICE_NONE;
 		while (value_next(&rest, &value)) {
-			if (via_parse(value, &via) && branch_read(via.branch, NULL, NULL, &carried) &&
-			    carried == hash)
+			if (via_parse(value, &via) &&
+			    branch_read(via.branch, NULL, NULL, &carried) && carried == hash)
 				return true;
 		}
 		line++;

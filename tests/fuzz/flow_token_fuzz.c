@@ -33,7 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(&token.epoch, data + 17, 4);
 	length = flow_token_write(&token, text);
 	ASSERT(flow_token_read(slice_of(text, length), &again) == FLOW_TOKEN_VALID);
-	ASSERT(again.node == token.node && again.worker == token.worker && again.flow == token.flow &&
-	       again.generation == token.generation && again.epoch == token.epoch);
+	ASSERT(again.node == token.node && again.worker == token.worker &&
+	       again.flow == token.flow && again.generation == token.generation &&
+	       again.epoch == token.epoch);
 	return 0;
 }

@@ -114,8 +114,9 @@ static void edit(struct message *message, unsigned what)
 			message_set_max_forwards(message, 69);
 	}
 	if ((what & 512) != 0)
-		message_prepend_lines(message, SLICE_LITERAL("Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKx\r\n"
-		                                             "Record-Route: <sip:192.0.2.1;lr>\r\n"));
+		message_prepend_lines(message,
+		                      SLICE_LITERAL("Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKx\r\n"
+		                                    "Record-Route: <sip:192.0.2.1;lr>\r\n"));
 }
 
 static void follow_up(struct slice printed)

@@ -65,9 +65,11 @@ static void more_lines_at_once_than_fit_are_refused(void **state)
 static void removal_takes_every_spelling_and_fold(void **state)
 {
 	static const char *const names[] = {"P-Asserted-Identity", "Subject", "Path"};
-	struct message *message = sip_parse(
-		START VIA "P-ASSERTED-identity: <sip:x@y>\n" TAIL "s: compact\nSubject: long\n folded\n"
-			  "Keep: me\np-asserted-identity :\n <sip:z@y>\nPath: <sip:p;lr>\nSubjects: no\n" END);
+	struct message *message =
+		sip_parse(START VIA "P-ASSERTED-identity: <sip:x@y>\n" TAIL
+	                            "s: compact\nSubject: long\n folded\n"
+	                            "Keep: me\np-asserted-identity :\n <sip:z@y>\nPath: "
+	                            "<sip:p;lr>\nSubjects: no\n" END);
 
 	assert_int_equal(message_remove_each(message, names, 3), 0);
 	assert_int_equal(message_remove_each(message, names, 3), 0);
@@ -149,11 +151,13 @@ static void the_top_via_learns_where_the_request_came_from(void **state)
 	/* What the sender made up is not believed. */
 	assert_marked("SIP/2.0/UDP 192.0.2.1;received=203.0.113.9;branch=a", "192.0.2.1:5070",
 	              "Via: SIP/2.0/UDP 192.0.2.1;branch=a");
-	assert_marked("SIP/2.0/UDP 10.0.0.1;Received=203.0.113.9;rport=99;branch=a", "192.0.2.1:5070",
+	assert_marked("SIP/2.0/UDP 10.0.0.1;Received=203.0.113.9;rport=99;branch=a",
+	              "192.0.2.1:5070",
 	              "Via: SIP/2.0/UDP 10.0.0.1;branch=a;received=192.0.2.1;rport=5070");
 	/* Others in the same line stay. */
-	assert_marked("SIP/2.0/UDP h;rport;branch=a , SIP/2.0/UDP i;rport", "192.0.2.1:5070",
-	              "Via: SIP/2.0/UDP h;branch=a;received=192.0.2.1;rport=5070, SIP/2.0/UDP i;rport");
+	assert_marked(
+		"SIP/2.0/UDP h;rport;branch=a , SIP/2.0/UDP i;rport", "192.0.2.1:5070",
+		"Via: SIP/2.0/UDP h;branch=a;received=192.0.2.1;rport=5070, SIP/2.0/UDP i;rport");
 }
 
 #define DIGEST "Authorization: Digest username=\"a, b\", realm=\"r\""
@@ -161,7 +165,8 @@ static void the_top_via_learns_where_the_request_came_from(void **state)
 static void authorization_params_come_and_go(void **state)
 {
 	struct message *message = sip_parse(
-		START VIA TAIL DIGEST ", Integrity-Protected=\"yes\",uri=\"sip:a,integrity-protected=no\","
+		START VIA TAIL DIGEST
+		", Integrity-Protected=\"yes\",uri=\"sip:a,integrity-protected=no\","
 		"integrity-protected=no\nauthorization: Digest\tintegrity-protected=yes\n" END);
 
 	assert_int_equal(message_set_authorization_param(message, "Authorization",
@@ -182,7 +187,8 @@ static void authorization_params_come_and_go(void **state)
 
 static void edit_scene(void *arg)
 {
-	struct slice bytes = sip_text(START VIA "Route: <sip:1;lr>, <sip:2;lr>\n" TAIL DIGEST "\n" END);
+	struct slice bytes =
+		sip_text(START VIA "Route: <sip:1;lr>, <sip:2;lr>\n" TAIL DIGEST "\n" END);
 	static char long_value[2001];
 	enum guard_verdict verdict;
 	struct message *message;
@@ -206,9 +212,11 @@ static void edit_scene(void *arg)
 	if (err == 0)
 		err = message_set_max_forwards(message, 70);
 	if (err == 0)
-		err = message_set_request_uri(message, slice_of(long_value, sizeof(long_value) - 1));
+		err = message_set_request_uri(message,
+		                              slice_of(long_value, sizeof(long_value) - 1));
 	if (err == 0)
-		err = message_set_authorization_param(message, "Authorization", "x", long_value + 1900);
+		err = message_set_authorization_param(message, "Authorization", "x",
+		                                      long_value + 1900);
 	assert_int_equal(err, alloc_fail_happened() ? -ENOMEM : 0);
 	message_destroy(&message);
 }

@@ -9,7 +9,8 @@
 #include "support/sip_text.h"
 
 static const uint8_t key_a[32] = {1, 2, 3, 0xff}, key_b[32] = {1, 2, 4, 0xff};
-static const struct flow_token sample = {0xdeadbeef, 7, UINT64_C(0x0123456789abcdef), 9, 1700000000};
+static const struct flow_token sample = {0xdeadbeef, 7, UINT64_C(0x0123456789abcdef), 9,
+                                         1700000000};
 
 static enum flow_token_verdict verdict_of(const char *text)
 {
@@ -27,7 +28,8 @@ static void a_token_is_read_back_whole(void **state)
 	assert_int_equal(flow_token_write(&sample, text), 43);
 	assert_int_equal(strlen(text), 43);
 	/* A user part as it stands: RFC 3261 25.1 "unreserved". */
-	assert_int_equal(strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"),
+	assert_int_equal(strspn(text,
+	                        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"),
 	                 43);
 	assert_int_equal(flow_token_read(slice_of(text, 43), &token), FLOW_TOKEN_VALID);
 	assert_int_equal(token.node, sample.node);
@@ -39,7 +41,8 @@ static void a_token_is_read_back_whole(void **state)
 
 static void no_letter_can_be_changed(void **state)
 {
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	static const char letters[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 	char text[FLOW_TOKEN_TEXT_MAX];
 
 	flow_token_key_set(key_a);
@@ -94,7 +97,8 @@ static void the_mac_is_hmac_sha256(void **state)
 	static const uint8_t fields[22] = {0x04, 0xde, 0xad, 0xbe, 0xef, 7,    0x01, 0x23,
 	                                   0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0,    0,
 	                                   0,    9,    0x65, 0x53, 0xf1, 0x00};
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	static const char letters[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 	uint8_t raw[33] = {0}, mac[32];
 	char text[FLOW_TOKEN_TEXT_MAX];
 	unsigned length;

@@ -137,8 +137,10 @@ static void a_stream_needs_one_clean_content_length(void **state)
 	assert_int_equal(first_verdict("A b c\r\nl: 1 2\r\n\r\n"), FRAMER_BAD_LENGTH);
 	assert_int_equal(first_verdict("A b c\r\nl: 1, 1\r\n\r\n"), FRAMER_BAD_LENGTH);
 	assert_int_equal(first_verdict("A b c\r\nl: 0x1\r\n\r\n"), FRAMER_BAD_LENGTH);
-	assert_int_equal(first_verdict("A b c\r\nl: 1\r\ncontent-LENGTH: 2\r\n\r\n"), FRAMER_BAD_LENGTH);
-	assert_int_equal(first_verdict("A b c\r\nl: 99999999999999999999\r\n\r\n"), FRAMER_BAD_LENGTH);
+	assert_int_equal(first_verdict("A b c\r\nl: 1\r\ncontent-LENGTH: 2\r\n\r\n"),
+	                 FRAMER_BAD_LENGTH);
+	assert_int_equal(first_verdict("A b c\r\nl: 99999999999999999999\r\n\r\n"),
+	                 FRAMER_BAD_LENGTH);
 	assert_int_equal(first_verdict("A b c\r\nl: 4294967297\r\n\r\n"), FRAMER_BAD_LENGTH);
 	assert_int_equal(first_verdict("A b c\r\nContent-Length\t: 0\r\n\r\n"), FRAMER_MESSAGE);
 	/* In the start line or inside another header it is none. */

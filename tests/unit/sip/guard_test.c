@@ -60,9 +60,11 @@ static void line_ends_that_split_opinions_are_refused(void **state)
 {
 	struct slice nul = slice_of("A b c\r\nX: \0\r\n\r\n", 15);
 
-	assert_int_equal(guard_check(SLICE_LITERAL("A b c\r\nX: a\rY: b\r\n\r\n"), 100), GUARD_BARE_CR);
+	assert_int_equal(guard_check(SLICE_LITERAL("A b c\r\nX: a\rY: b\r\n\r\n"), 100),
+	                 GUARD_BARE_CR);
 	assert_int_equal(guard_check(SLICE_LITERAL("A b c\r\nX: a\r\r\n\r\n"), 100), GUARD_BARE_CR);
-	assert_int_equal(guard_check(SLICE_LITERAL("A b c\r\nX: a\nY: b\r\n\r\n"), 100), GUARD_BARE_LF);
+	assert_int_equal(guard_check(SLICE_LITERAL("A b c\r\nX: a\nY: b\r\n\r\n"), 100),
+	                 GUARD_BARE_LF);
 	assert_int_equal(guard_check(SLICE_LITERAL("A b c\n\n"), 100), GUARD_BARE_LF);
 	assert_int_equal(guard_check(SLICE_LITERAL("A b c\r\nX: a\r\n"), 100), GUARD_NO_END);
 	assert_int_equal(guard_check(SLICE_LITERAL("A b c"), 100), GUARD_NO_END);

@@ -44,7 +44,8 @@ static void a_request_shows_its_parts(void **state)
 
 static void a_response_shows_its_parts(void **state)
 {
-	struct message *message = sip_parse("SIP/2.0 487 Request  Terminated\n" HEAD "CSeq: 1 NEW\n\n");
+	struct message *message =
+		sip_parse("SIP/2.0 487 Request  Terminated\n" HEAD "CSeq: 1 NEW\n\n");
 
 	assert_false(message_is_request(message));
 	assert_int_equal(message_status(message), 487);
@@ -97,9 +98,9 @@ static void values_are_counted_over_lines_and_commas(void **state)
 
 static void headers_are_found_by_long_name_however_written(void **state)
 {
-	struct message *message = sip_parse(
-		INVITE "subject :  one \n\t two\ns: three\nc:application/sdp\nX-New: \n"
-		       "P-Asserted-Identity: <sip:x@y>, <tel:+1>\n\n");
+	struct message *message =
+		sip_parse(INVITE "subject :  one \n\t two\ns: three\nc:application/sdp\nX-New: \n"
+	                         "P-Asserted-Identity: <sip:x@y>, <tel:+1>\n\n");
 	struct name_addr address;
 	struct slice value;
 
@@ -118,6 +119,37 @@ static void headers_are_found_by_long_name_however_written(void **state)
 	assert_true(message_address(message, HEADER_P_ASSERTED_IDENTITY, 1, &address));
 	assert_slice(address.uri.text, "tel:+1");
 	message_destroy(&message);
+}
+
+static void every_header_we_read_is_known_in_any_case(void **state)
+{
+	static const char *const names[HEADERS] = {
+		[HEADER_VIA] = "via",
+		[HEADER_ROUTE] = "ROUTE",
+		[HEADER_RECORD_ROUTE] = "record-Route",
+		[HEADER_PATH] = "pAth",
+		[HEADER_SERVICE_ROUTE] = "SERVICE-route",
+		[HEADER_CONTACT] = "cONTACT",
+		[HEADER_REQUIRE] = "requirE",
+		[HEADER_PROXY_REQUIRE] = "proxy-require",
+		[HEADER_SUPPORTED] = "SUPPORTED",
+		[HEADER_P_ASSOCIATED_URI] = "p-associated-uri",
+		[HEADER_P_ASSERTED_IDENTITY] = "P-ASSERTED-IDENTITY",
+		[HEADER_P_PREFERRED_IDENTITY] = "p-Preferred-identity",
+	};
+
+	for (int i = 0; i < HEADERS; i++) {
+		struct message *message;
+		char text[512];
+
+		snprintf(text, sizeof(text), INVITE "%s: %s\n\n", names[i],
+		         i == HEADER_VIA ? "SIP/2.0/UDP h" : "<sip:x>");
+		message = sip_parse(text);
+		for (int j = 0; j < HEADERS; j++)
+			assert_int_equal(message_count(message, (enum sip_header)j),
+			                 (j == i) + (j == HEADER_VIA));
+		message_destroy(&message);
+	}
 }
 
 static void a_star_contact_is_known(void **state)
@@ -170,10 +202,12 @@ static void faults_of_requests_are_told_apart_and_answered(void **state)
 	         MESSAGE_DUPLICATE_HEADER},
 		{"INVITE sip:a SIP/2.0\n" VIA REST "CSeq: 1 INVITE\nt: <sip:e@f>\n\n",
 	         MESSAGE_DUPLICATE_HEADER},
-		{"INVITE sip:a SIP/2.0\n" VIA REST "CSeq: 1 INVITE\nMax-Forwards: 1\nMax-Forwards: 1\n\n",
+		{"INVITE sip:a SIP/2.0\n" VIA REST
+	         "CSeq: 1 INVITE\nMax-Forwards: 1\nMax-Forwards: 1\n\n",
 	         MESSAGE_DUPLICATE_HEADER},
 		{"INVITE sip:a SIP/2.0\n" VIA REST "CSeq: 1 BYE\n\n", MESSAGE_CSEQ_MISMATCH},
-		{"INVITE sip:a SIP/2.0\n" VIA REST "CSeq: 4294967296 INVITE\n\n", MESSAGE_BAD_HEADER},
+		{"INVITE sip:a SIP/2.0\n" VIA REST "CSeq: 4294967296 INVITE\n\n",
+	         MESSAGE_BAD_HEADER},
 		{"INVITE sip:a SIP/2.0\n" VIA REST "CSeq: INVITE\n\n", MESSAGE_BAD_HEADER},
 		{"INVITE sip:a SIP/2.0\n" VIA REST "CSeq: 1 INVITE\nMax-Forwards: -1\n\n",
 	         MESSAGE_BAD_HEADER},
@@ -181,17 +215,22 @@ static void faults_of_requests_are_told_apart_and_answered(void **state)
 	         MESSAGE_BAD_HEADER},
 		{"INVITE sip:a SIP/2.0\n" VIA REST "CSeq: 1 INVITE\nno colon here\n\n",
 	         MESSAGE_BAD_HEADER},
-		{"INVITE sip:a SIP/2.0\n" VIA REST "CSeq: 1 INVITE\nP-Asserted-Identity\x01: <sip:x@y>\n\n",
+		{"INVITE sip:a SIP/2.0\n" VIA REST
+	         "CSeq: 1 INVITE\nP-Asserted-Identity\x01: <sip:x@y>\n\n",
 	         MESSAGE_BAD_HEADER},
-		{"INVITE sip:a SIP/2.0\n" VIA REST "CSeq: 1 INVITE\nl: 5\n\nbody", MESSAGE_BAD_LENGTH},
-		{"INVITE sip:a SIP/2.0\n" VIA REST "CSeq: 1 INVITE\nl: -4\n\nbody", MESSAGE_BAD_LENGTH},
-		{"INVITE sip:a SIP/2.0\n" VIA REST "CSeq: 1 INVITE\nl: 4\nContent-Length: 4\n\nbody",
+		{"INVITE sip:a SIP/2.0\n" VIA REST "CSeq: 1 INVITE\nl: 5\n\nbody",
+	         MESSAGE_BAD_LENGTH},
+		{"INVITE sip:a SIP/2.0\n" VIA REST "CSeq: 1 INVITE\nl: -4\n\nbody",
+	         MESSAGE_BAD_LENGTH},
+		{"INVITE sip:a SIP/2.0\n" VIA REST
+	         "CSeq: 1 INVITE\nl: 4\nContent-Length: 4\n\nbody",
 	         MESSAGE_BAD_LENGTH},
 		{"INVITE sip:a SIP/3.0\n" VIA REST "CSeq: 1 INVITE\n\n", MESSAGE_BAD_VERSION},
 		{"INVITE sip:a SIP/2.0 \n" VIA REST "CSeq: 1 INVITE\n\n", MESSAGE_UNPARSABLE},
 		{"INVITE  sip:a SIP/2.0\n" VIA REST "CSeq: 1 INVITE\n\n", MESSAGE_UNPARSABLE},
 		{"INVITE sip:a HTTP/1.1\n" VIA REST "CSeq: 1 INVITE\n\n", MESSAGE_UNPARSABLE},
-		{"INVITE sip:a SIP/2.0\n folded\n" VIA REST "CSeq: 1 INVITE\n\n", MESSAGE_UNPARSABLE},
+		{"INVITE sip:a SIP/2.0\n folded\n" VIA REST "CSeq: 1 INVITE\n\n",
+	         MESSAGE_UNPARSABLE},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -203,13 +242,16 @@ static void faults_of_requests_are_told_apart_and_answered(void **state)
 static void acks_responses_and_the_unreadable_are_never_answered(void **state)
 {
 	assert_false(answerable("ACK sip:a SIP/2.0\n" VIA REST "\n", MESSAGE_MISSING_HEADER));
-	assert_false(answerable("ACK sip:a SIP/9.9\n" VIA REST "CSeq: 1 ACK\n\n", MESSAGE_BAD_VERSION));
+	assert_false(
+		answerable("ACK sip:a SIP/9.9\n" VIA REST "CSeq: 1 ACK\n\n", MESSAGE_BAD_VERSION));
 	assert_false(answerable("SIP/2.0 200 OK\n" VIA "\n", MESSAGE_MISSING_HEADER));
 	assert_false(answerable("SIP/2.0 099 OK\n" VIA REST "CSeq: 1 BYE\n\n", MESSAGE_BAD_STATUS));
 	assert_false(answerable("SIP/2.0 700 OK\n" VIA REST "CSeq: 1 BYE\n\n", MESSAGE_BAD_STATUS));
-	assert_false(answerable("SIP/2.0 2000 OK\n" VIA REST "CSeq: 1 BYE\n\n", MESSAGE_BAD_STATUS));
+	assert_false(
+		answerable("SIP/2.0 2000 OK\n" VIA REST "CSeq: 1 BYE\n\n", MESSAGE_BAD_STATUS));
 	assert_false(answerable("SIP/2.0\n" VIA REST "CSeq: 1 BYE\n\n", MESSAGE_BAD_STATUS));
-	assert_false(answerable("SIP/7.0 200 OK\n" VIA REST "CSeq: 1 BYE\n\n", MESSAGE_BAD_VERSION));
+	assert_false(
+		answerable("SIP/7.0 200 OK\n" VIA REST "CSeq: 1 BYE\n\n", MESSAGE_BAD_VERSION));
 	assert_false(answerable("INVITE sip:a SIP/2.0\n" REST "CSeq: 1 INVITE\n\n",
 	                        MESSAGE_MISSING_HEADER));
 	assert_false(answerable("INVITE sip:a SIP/2.0\nVia: nonsense\n" REST "CSeq: 1 INVITE\n\n",
@@ -218,7 +260,8 @@ static void acks_responses_and_the_unreadable_are_never_answered(void **state)
 	                        MESSAGE_UNPARSABLE));
 	assert_false(answerable("\n\n", MESSAGE_GUARDED));
 	assert_false(answerable("", MESSAGE_GUARDED));
-	assert_false(answerable("INVITE sip:a SIP/2.0\n" VIA REST "CSeq: 1 INVITE\n", MESSAGE_GUARDED));
+	assert_false(
+		answerable("INVITE sip:a SIP/2.0\n" VIA REST "CSeq: 1 INVITE\n", MESSAGE_GUARDED));
 }
 
 static void odd_but_sound_things_pass(void **state)
@@ -309,7 +352,7 @@ static void every_fault_has_a_name_and_a_status(void **state)
 static void bytes_nobody_edits_come_out_as_they_went_in(void **state)
 {
 	static const char text[] = INVITE "v:SIP / 2.0 / TCP  h\nX-Odd :\t value \n"
-	                                  "Content-Length: 14\n\nv=0\no=- \xff\n\n";
+					  "Content-Length: 14\n\nv=0\no=- \xff\n\n";
 	struct message *message = sip_parse(text);
 
 	assert_prints(&message, text);
@@ -381,6 +424,7 @@ int main(void)
 		cmocka_unit_test(a_response_shows_its_parts),
 		cmocka_unit_test(values_are_counted_over_lines_and_commas),
 		cmocka_unit_test(headers_are_found_by_long_name_however_written),
+		cmocka_unit_test(every_header_we_read_is_known_in_any_case),
 		cmocka_unit_test(a_star_contact_is_known),
 		cmocka_unit_test(faults_of_requests_are_told_apart_and_answered),
 		cmocka_unit_test(acks_responses_and_the_unreadable_are_never_answered),

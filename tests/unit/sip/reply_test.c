@@ -108,8 +108,8 @@ static void retransmission_and_cancel_get_the_tag_of_the_invite(void **state)
 
 	tag_of(REQUEST "\n", first);
 	tag_of(REQUEST "\n", again);
-	tag_of("CANCEL sip:bob@example.net SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa\n" FROM TO
-	       "\nCall-ID: x\nCSeq: 1 CANCEL\n\n",
+	tag_of("CANCEL sip:bob@example.net SIP/2.0\nVia: SIP/2.0/UDP "
+	       "192.0.2.1;branch=z9hG4bKa\n" FROM TO "\nCall-ID: x\nCSeq: 1 CANCEL\n\n",
 	       cancel);
 	tag_of(START "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKz\n" FROM TO "\n" CALL "\n", other);
 	assert_int_equal(strlen(first), 16);
@@ -187,13 +187,15 @@ static void what_we_make_our_own_parser_takes(void **state)
 		struct message *message;
 
 		assert_non_null(made[i]);
-		assert_int_equal(message_parse(bytes_slice(made[i]), SIP_TEXT_LIMIT, &message, &verdict),
+		assert_int_equal(message_parse(bytes_slice(made[i]), SIP_TEXT_LIMIT, &message,
+		                               &verdict),
 		                 MESSAGE_SOUND);
 		if (i == 1) {
 			assert_int_equal(message_method(message), METHOD_OPTIONS);
 			assert_int_equal(message_cseq(message), 42);
 			assert_int_equal(message_max_forwards(message), 70);
-			assert_slice(message_from(message, &uri)->text, "sip:probe@edge.example.net");
+			assert_slice(message_from(message, &uri)->text,
+			             "sip:probe@edge.example.net");
 			assert_slice(message_to(message, &uri)->text,
 			             "sip:10.0.0.2:5054;transport=tcp");
 		}

@@ -42,7 +42,8 @@ static void a_strict_router_gets_itself_as_request_uri(void **state)
 		sip_parse(REQUEST("sip:c@d", "Route: <sip:strict;x=y>, <sip:p2;lr>\n"));
 
 	assert_int_equal(route_apply_strict(message), 1);
-	assert_prints(&message, REQUEST("sip:strict;x=y", "Route: <sip:p2;lr>\nRoute: <sip:c@d>\n"));
+	assert_prints(&message,
+	              REQUEST("sip:strict;x=y", "Route: <sip:p2;lr>\nRoute: <sip:c@d>\n"));
 	message = sip_parse(REQUEST("sip:c@d;p=1", "Route: <sip:strict>\n"));
 	assert_int_equal(route_apply_strict(message), 1);
 	assert_prints(&message, REQUEST("sip:strict", "Route: <sip:c@d;p=1>\n"));

@@ -34,8 +34,8 @@ static int read_table(void **state)
 
 		if (line[0] == '#')
 			continue;
-		if (row_count == ROWS_MAX ||
-		    sscanf(line, "%63[^\t]\t%31[^\t]\t%31[^\t]", row->file, row->udp, row->tcp) != 3)
+		if (row_count == ROWS_MAX || sscanf(line, "%63[^\t]\t%31[^\t]\t%31[^\t]", row->file,
+		                                    row->udp, row->tcp) != 3)
 			return -1;
 		row_count++;
 	}

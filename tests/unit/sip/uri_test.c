@@ -15,7 +15,8 @@ static struct uri parsed(const char *text)
 
 static void a_full_sip_uri_falls_into_its_parts(void **state)
 {
-	struct uri uri = parsed("sips:al%20ice;day=mon:pw@Edge.example.NET:5061;transport=TCP;lr?a=b&c=d");
+	struct uri uri =
+		parsed("sips:al%20ice;day=mon:pw@Edge.example.NET:5061;transport=TCP;lr?a=b&c=d");
 	struct slice value;
 
 	assert_int_equal(uri.scheme, URI_SIPS);
@@ -64,11 +65,31 @@ static void tel_and_other_schemes_are_read(void **state)
 static void what_is_no_uri_is_refused(void **state)
 {
 	static const char *const bad[] = {
-		"",           "sip",          "sip:",           ":a@b",        "1sip:a@b",
-		"sip:@host",  "sip:a@",       "sip:a@b@c",      "sip:a@b:",    "sip:a@b:0",
-		"sip:a@b:65536", "sip:a@b:5x", "sip:a@[::1",    "sip:a@[1.2.3.4]", "sip:a@[:::1]",
-		"sip:2001:db8::1", "sip:a b@c", "<sip:a@b>",    "sip:a@b;x=\"y\"", "sip:a@b,c",
-		"sip::pw@host", "tel:",       "urn:",           "sip:a\tb@c",  "sip:a@[::1]x",
+		"",
+		"sip",
+		"sip:",
+		":a@b",
+		"1sip:a@b",
+		"sip:@host",
+		"sip:a@",
+		"sip:a@b@c",
+		"sip:a@b:",
+		"sip:a@b:0",
+		"sip:a@b:65536",
+		"sip:a@b:5x",
+		"sip:a@[::1",
+		"sip:a@[1.2.3.4]",
+		"sip:a@[:::1]",
+		"sip:2001:db8::1",
+		"sip:a b@c",
+		"<sip:a@b>",
+		"sip:a@b;x=\"y\"",
+		"sip:a@b,c",
+		"sip::pw@host",
+		"tel:",
+		"urn:",
+		"sip:a\tb@c",
+		"sip:a@[::1]x",
 		"sip:a@b:123456",
 	};
 	struct uri uri;
@@ -112,7 +133,8 @@ static void uris_compare_as_the_rfc_says(void **state)
 	                   "sip:alice@AtLanTa.CoM;Transport=UDP"));
 	assert_false(equal("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"));
 	assert_false(equal("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"));
-	assert_false(equal("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"));
+	assert_false(
+		equal("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"));
 	assert_false(equal("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"));
 	assert_false(equal("sip:a@b", "sips:a@b"));
 	assert_false(equal("sip:a%40b@c", "sip:a@c"));
@@ -153,7 +175,8 @@ static void name_addrs_of_all_forms_are_read(void **state)
 	struct slice value;
 
 	assert_true(name_addr_parse(
-		slice_from_string(" \"A. \\\"<x>, B\\\\\" <sip:a@b;lr?h=1> ;tag=1;q = \"0.5;x\" ; flag"),
+		slice_from_string(
+			" \"A. \\\"<x>, B\\\\\" <sip:a@b;lr?h=1> ;tag=1;q = \"0.5;x\" ; flag"),
 		&address));
 	assert_slice(address.display, "A. \\\"<x>, B\\\\");
 	assert_slice(address.uri.text, "sip:a@b;lr?h=1");

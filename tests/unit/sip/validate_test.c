@@ -5,7 +5,8 @@
 
 #define REQUEST(method, uri, headers)                                                              \
 	method " " uri " SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa\n"                    \
-	       "From: <sip:a@b>;tag=1\nTo: <sip:c@d>\nCall-ID: x\nCSeq: 1 " method "\n" headers "\n"
+	       "From: <sip:a@b>;tag=1\nTo: <sip:c@d>\nCall-ID: x\nCSeq: 1 " method "\n" headers    \
+	       "\n"
 
 static void assert_status(const char *text, int status, const char *extra)
 {
@@ -45,7 +46,8 @@ static void the_last_hop_ends_here(void **state)
 
 static void extensions_asked_of_proxies_are_named(void **state)
 {
-	assert_status(REQUEST("OPTIONS", "sip:a@b", "Proxy-Require: one, two\nProxy-Require: three\n"),
+	assert_status(REQUEST("OPTIONS", "sip:a@b",
+	                      "Proxy-Require: one, two\nProxy-Require: three\n"),
 	              420, "Unsupported: one, two, three\r\n");
 	assert_status(REQUEST("OPTIONS", "sip:a@b", "Proxy-Require: one two\n"), 400, "");
 	assert_status(REQUEST("OPTIONS", "sip:a@b", "Proxy-Require: one, <sip:x>\n"), 400, "");
@@ -55,8 +57,10 @@ static void extensions_asked_of_proxies_are_named(void **state)
 
 static void the_order_is_that_of_16_3(void **state)
 {
-	assert_status(REQUEST("OPTIONS", "http://x", "Max-Forwards: 0\nProxy-Require: one\n"), 416, "");
-	assert_status(REQUEST("OPTIONS", "sip:x", "Max-Forwards: 0\nProxy-Require: one\n"), 483, "");
+	assert_status(REQUEST("OPTIONS", "http://x", "Max-Forwards: 0\nProxy-Require: one\n"), 416,
+	              "");
+	assert_status(REQUEST("OPTIONS", "sip:x", "Max-Forwards: 0\nProxy-Require: one\n"), 483,
+	              "");
 }
 
 static void a_request_that_has_our_branch_with_its_hash_loops(void **state)

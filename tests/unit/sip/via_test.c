@@ -14,7 +14,8 @@ static struct via parsed(const char *text)
 
 static void a_via_falls_into_its_parts(void **state)
 {
-	struct via via = parsed("SIP/2.0/UDP host.example.com:5062;branch=z9hG4bKx;received=192.0.2.9;rport=99");
+	struct via via = parsed(
+		"SIP/2.0/UDP host.example.com:5062;branch=z9hG4bKx;received=192.0.2.9;rport=99");
 
 	assert_slice(via.transport, "UDP");
 	assert_slice(via.host, "host.example.com");
@@ -27,7 +28,8 @@ static void a_via_falls_into_its_parts(void **state)
 
 static void blanks_and_brackets_do_not_confuse_it(void **state)
 {
-	struct via via = parsed("SIP  /   2.0    /TCP     [2001:db8::1] : 5061  ;  branch  =  z9 ; received=[::1];rport");
+	struct via via = parsed("SIP  /   2.0    /TCP     [2001:db8::1] : 5061  ;  branch  =  z9 ; "
+	                        "received=[::1];rport");
 
 	assert_slice(via.transport, "TCP");
 	assert_slice(via.host, "2001:db8::1");
@@ -43,9 +45,15 @@ static void blanks_and_brackets_do_not_confuse_it(void **state)
 
 static void what_is_no_via_is_refused(void **state)
 {
-	static const char *const bad[] = {"",        "SIP/2.0",       "SIP/2.0/UDP", "SIP/2.0/UDP :5060",
-	                                  "/2.0/UDP h", "SIP/2.0/UDP h:0", "SIP/2.0/UDP h:99999",
-	                                  "SIP/2.0/UDP h x", "SIP/2.0/UDP [::1;branch=x"};
+	static const char *const bad[] = {"",
+	                                  "SIP/2.0",
+	                                  "SIP/2.0/UDP",
+	                                  "SIP/2.0/UDP :5060",
+	                                  "/2.0/UDP h",
+	                                  "SIP/2.0/UDP h:0",
+	                                  "SIP/2.0/UDP h:99999",
+	                                  "SIP/2.0/UDP h x",
+	                                  "SIP/2.0/UDP [::1;branch=x"};
 	struct via via;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -73,7 +81,8 @@ static void answers_go_where_18_2_2_says(void **state)
 	assert_reply_goes_to("SIP/2.0/TLS 192.0.2.1", "192.0.2.1:5061");
 	assert_reply_goes_to("SIP/2.0/UDP 192.0.2.1:7000", "192.0.2.1:7000");
 	assert_reply_goes_to("SIP/2.0/UDP name:7000;received=192.0.2.5", "192.0.2.5:7000");
-	assert_reply_goes_to("SIP/2.0/UDP name:7000;received=192.0.2.5;rport=8000", "192.0.2.5:8000");
+	assert_reply_goes_to("SIP/2.0/UDP name:7000;received=192.0.2.5;rport=8000",
+	                     "192.0.2.5:8000");
 	assert_reply_goes_to("SIP/2.0/UDP name;received=2001:db8::9", "[2001:db8::9]:5060");
 	assert_false(via_reply_address(&via, &address));
 }
@@ -134,8 +143,8 @@ static void branches_of_others_are_not_ours(void **state)
 }
 
 #define REQUEST(uri, via, route, tags, cseq)                                                       \
-	"INVITE " uri " SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1" via                   \
-	"\nRoute: " route "\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>" tags "\nCall-ID: x\nCSeq: " cseq \
+	"INVITE " uri " SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1" via "\nRoute: " route \
+	"\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>" tags "\nCall-ID: x\nCSeq: " cseq                  \
 	" INVITE\nMax-Forwards: 9\n\n"
 
 static uint64_t hash_of(const char *text)
