@@ -32,13 +32,27 @@ struct view_target {
 		route_uri; /* "sip:10.0.0.21:5054;transport=tcp;lr;orig" without <>: for the Route */
 	struct address address;
 	enum sip_transport transport;
-	unsigned weight;
+	unsigned weight;     /* as configured */
+	unsigned weight_cut; /* permille of it that is withheld now (DEGRADED, on trial) */
 	enum target_state state;
+	bool disabled; /* DRAINING, and not even what names it may go there */
+	bool answering; /* to probes, whatever its state: DRAINING ones take dialogs, DOWN ones panic */
 	const char *reason; /* static words for why it is in that state */
 	uint64_t since_wall_ms;
 	int64_t probe_us;    /* last answered probe, -1: never */
 	uint32_t generation; /* of the probe series; a late answer of an older one is ignored */
 };
+
+enum site_state {
+	SITE_READY,     /* it takes what the order of preference gives it */
+	SITE_SPILLING,  /* the same, and what its capacity cannot carry goes on to the next */
+	SITE_DOWN,      /* none of its targets may be given work */
+	SITE_HOLD_DOWN, /* usable again, not yet believed */
+	SITE_RAMPING,   /* takes a growing share of new work */
+	SITE_EVACUATED, /* by the operator's word */
+	SITE_STATES
+};
+const char *site_state_name(enum site_state state); /* "HOLD_DOWN" */
 
 struct view_site {
 	const char *name;
@@ -46,9 +60,17 @@ struct view_site {
 	bool local;
 	unsigned first, count; /* its targets: view->targets[first .. first+count) */
 	bool usable;           /* some target may be given work */
+	enum site_state state;
+	/* Permille of new work; together 1000, or 0 in panic. view_create: all 0 where some site is usable gives all
+	 * to the first. */
+	unsigned share;
+	bool evacuated;       /* tried last */
+	uint32_t capacity;    /* requests per second it may be given, 0: no limit */
+	uint64_t response_us; /* smoothed time from a request to its first answer, 0: not known */
 };
 
 #define VIEW_TARGETS_MAX 1024
+#define VIEW_SHARE_ALL 1000 /* permille */
 
 struct view {
 	struct snapshot snapshot; /* first; free with snapshot_release */
@@ -57,12 +79,17 @@ struct view {
 	unsigned site_count;
 	struct view_target *targets;
 	unsigned target_count;
-	int serving; /* index of the site that new work goes to first, -1: none usable (panic) */
+	int serving; /* index of the site that most new work goes to, -1: none usable (panic) */
+	bool panic;  /* no target of any site is usable: the least bad are tried */
+	/* A count of the views that show the same targets: who keeps a reference of its own sees when they have all
+	 * gone. NULL: nobody asks. */
+	struct snapshot *roster;
 };
 
 /*
  * A deep copy of what `like` shows (strings too), as one block with one reference: for failover, which keeps
- * the living original, and for tests. Computes every site's `usable`, and `serving` as the first usable site.
+ * the living original, and for tests. Computes every site's `usable`, `serving` as the usable site with the largest
+ * share (the first of equals), `panic`. Shares its roster.
  * Targets must stand grouped by site, as first and count say. -ENOMEM.
  */
 int view_create(const struct view *like, struct view **out);

@@ -22,6 +22,18 @@ const char *target_state_name(enum target_state state)
 	return state_names[state];
 }
 
+static const char *const site_state_names[SITE_STATES] = {
+	[SITE_READY] = "READY",     [SITE_SPILLING] = "SPILLING",
+	[SITE_DOWN] = "DOWN",       [SITE_HOLD_DOWN] = "HOLD_DOWN",
+	[SITE_RAMPING] = "RAMPING", [SITE_EVACUATED] = "EVACUATED",
+};
+
+const char *site_state_name(enum site_state state)
+{
+	ASSERT(state < SITE_STATES);
+	return site_state_names[state];
+}
+
 bool target_state_is_usable(enum target_state state)
 {
 	return state == TARGET_UNKNOWN || state == TARGET_UP || state == TARGET_DEGRADED;
@@ -59,9 +71,26 @@ static void text_keep(const char **text, char **place)
 	*place += size;
 }
 
+/* The first that may be used; one that the operator evacuated only if there is no other. */
+static int first_usable_site(const struct view *view)
+{
+	int evacuated = -1;
+	unsigned i;
+
+	for (i = 0; i < view->site_count; i++) {
+		if (!view->sites[i].usable)
+			continue;
+		if (!view->sites[i].evacuated)
+			return (int)i;
+		if (evacuated < 0)
+			evacuated = (int)i;
+	}
+	return evacuated;
+}
+
 static void view_judge_sites(struct view *view)
 {
-	unsigned i, j;
+	unsigned i, j, most = 0;
 
 	view->serving = -1;
 	for (i = 0; i < view->site_count; i++) {
@@ -70,14 +99,27 @@ static void view_judge_sites(struct view *view)
 		site->usable = false;
 		for (j = site->first; j < site->first + site->count; j++)
 			site->usable |= target_state_is_usable(view->targets[j].state);
-		if (site->usable && view->serving < 0)
+		if (!site->usable)
+			site->share = 0;
+		if (site->share > most) {
+			most = site->share;
 			view->serving = (int)i;
+		}
 	}
+	if (view->serving < 0) {
+		view->serving = first_usable_site(view);
+		if (view->serving >= 0)
+			view->sites[view->serving].share = VIEW_SHARE_ALL;
+	}
+	view->panic = view->serving < 0;
 }
 
 static void view_free(struct snapshot *snapshot)
 {
-	memory_free(CONTAINER_OF(snapshot, struct view, snapshot));
+	struct view *view = CONTAINER_OF(snapshot, struct view, snapshot);
+
+	snapshot_release(view->roster);
+	memory_free(view);
 }
 
 int view_create(const struct view *like, struct view **out)
@@ -110,6 +152,9 @@ int view_create(const struct view *like, struct view **out)
 		text_keep(&view->targets[i].route_uri, &place);
 	}
 	view_judge_sites(view);
+	view->roster = like->roster;
+	if (view->roster != NULL)
+		snapshot_share(view->roster);
 	*out = view;
 	return 0;
 }

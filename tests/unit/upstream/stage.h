@@ -46,8 +46,12 @@ static inline void stage_view_target(struct stage_view *stage, uint32_t id, cons
 static inline void stage_view_init(struct stage_view *stage)
 {
 	memset(stage, 0, sizeof(*stage));
-	stage->sites[0] = (struct view_site){"site-a", NULL, true, 0, 2, true};
-	stage->sites[1] = (struct view_site){"site-b", "b.example.net:5058", false, 2, 2, true};
+	stage->sites[0] =
+		(struct view_site){.name = "site-a", .local = true, .first = 0, .count = 2};
+	stage->sites[1] = (struct view_site){.name = "site-b",
+	                                     .advertise = "b.example.net:5058",
+	                                     .first = 2,
+	                                     .count = 2};
 	stage_view_target(stage, 0, "sprout-1", "10.0.0.1:5054", "sip:10.0.0.1:5054;transport=tcp",
 	                  TRANSPORT_TCP);
 	stage_view_target(stage, 1, "sprout-2", "10.0.0.2:5054", "sip:10.0.0.2:5054;transport=tcp",
@@ -69,9 +73,12 @@ static inline void stage_view_states(struct stage_view *stage, const char *state
 	unsigned id = 0, site;
 
 	for (; *states != '\0'; states++) {
-		if (*states != ' ')
-			stage->targets[id++].state =
-				(enum target_state)(strchr(letters, *states) - letters);
+		if (*states == ' ')
+			continue;
+		stage->targets[id].state = (enum target_state)(strchr(letters, *states) - letters);
+		stage->targets[id].weight_cut =
+			stage->targets[id].state == TARGET_DEGRADED ? 980 : 0;
+		id++;
 	}
 	stage->view.serving = -1;
 	for (site = 2; site-- > 0;) {
