@@ -30,7 +30,8 @@ class Scene:
         """Register; gives (the REGISTER as the Sprout saw it, the answer the client got)."""
         raw = client.register_bytes(headers, **more)
         client.end.send(raw)
-        seen = self.sprout.accept_register(headers=answer, expires=more.get("expires", 600))
+        seen = self.sprout.accept_register(headers=answer, expires=more.get("expires", 600),
+                                           call_id=client.register_call_id)
         response = client.end.response("REGISTER", client.register_call_id)
         assert response.status == 200, repr(response)
         client.service_route = response.values("service-route")

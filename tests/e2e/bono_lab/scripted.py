@@ -121,9 +121,9 @@ class ScriptedSprout:
         assert not others, f"unexpected at the Sprout: {others}"
 
     def accept_register(self, patience=PATIENCE, service_route=True, identities=None, expires=600,
-                        headers=()):
+                        headers=(), call_id=None):
         """Answer the next REGISTER with 200 as a registrar does; gives the REGISTER."""
-        register = self.expect("REGISTER", patience)
+        register = self.expect("REGISTER", patience, call_id)
         aor = register.get("to").split(";tag=")[0].strip("<> ")
         ip, port = self.address
         answer = [("Contact", f"{register.get('contact')};expires={expires}")]
