@@ -4,6 +4,8 @@
  */
 #include "proxy_internal.h"
 
+#include <inttypes.h>
+
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -128,7 +130,8 @@ void register_learn(struct proxy *proxy, uint64_t flow_id, const struct registra
 	if (flow == NULL) /* the client left before the answer came */
 		return;
 	err = flow_learn(flow, registration, response);
-	if (err != 0)
-		log_warning("flow %llx: registration not learnt, %s", (unsigned long long)flow_id,
+	/* At its limit the flow table counts and tells by itself. */
+	if (err != 0 && err != -ENOBUFS)
+		log_warning("flow %" PRIx64 ": registration not learnt, %s", flow_id,
 		            error_text(err));
 }
