@@ -25,11 +25,15 @@ static const char usage[] =
 	"sprout-sim: simulated Sprouts of one site: registrar and proxy with faults on demand\n"
 	"\n"
 	"  --site NAME                       the site, in logs and in the store\n"
-	"  --listen HOST:PORT[/udp|/tcp]     an address of a Sprout; both transports if none is named; repeat it\n"
-	"  --peer-store DIRECTORY            share registrations with the simulators that name the same directory\n"
-	"  --users FILE                      lines USER:PASSWORD: ask for digest credentials on REGISTER\n"
+	"  --listen HOST:PORT[/udp|/tcp]     an address of a Sprout; both transports if none is "
+        "named; repeat it\n"
+	"  --peer-store DIRECTORY            share registrations with the simulators that name the "
+        "same directory\n"
+	"  --users FILE                      lines USER:PASSWORD: ask for digest credentials on "
+        "REGISTER\n"
 	"  --control SOCKET                  take fault lines on this Unix socket:\n"
-	"      fault TARGET none|refuse|blackhole|hang|slow MS|status CODE [RETRY-AFTER]|loss PERCENT\n"
+	"      fault TARGET none|refuse|blackhole|hang|slow MS|status CODE [RETRY-AFTER]|loss "
+        "PERCENT\n"
 	"      requests TARGET               count of requests by method\n"
 	"      registrations                 count of contacts in the store\n"
 	"      TARGET is the HOST:PORT of a --listen or *\n"
@@ -40,7 +44,8 @@ static const char usage[] =
 
 static int complain(const char *what, const char *value)
 {
-	fprintf(stderr, "sprout-sim: %s%s%s\n", what, value != NULL ? ": " : "", value != NULL ? value : "");
+	fprintf(stderr, "sprout-sim: %s%s%s\n", what, value != NULL ? ": " : "",
+	        value != NULL ? value : "");
 	return -EINVAL;
 }
 
@@ -71,8 +76,10 @@ static int add_listen(struct sim *sim, const char *text)
 	struct address address;
 	int err;
 
-	if (!address_parse(host_port, &address) || address_is_wildcard(&address) || address_port(&address) == 0)
-		return complain("--listen needs an address with its port, and maybe /udp or /tcp", text);
+	if (!address_parse(host_port, &address) || address_is_wildcard(&address) ||
+	    address_port(&address) == 0)
+		return complain("--listen needs an address with its port, and maybe /udp or /tcp",
+		                text);
 	err = obtain_sprout(sim, &address, &sprout);
 	if (err != 0)
 		return err;
@@ -90,10 +97,14 @@ static int add_listen(struct sim *sim, const char *text)
 static int read_options(int argc, char **argv, struct sim *sim, struct options *out)
 {
 	static const struct option known[] = {
-		{"site", required_argument, NULL, 's'},       {"listen", required_argument, NULL, 'l'},
-		{"peer-store", required_argument, NULL, 'p'}, {"users", required_argument, NULL, 'u'},
-		{"control", required_argument, NULL, 'c'},    {"min-expires", required_argument, NULL, 'm'},
-		{"verbose", no_argument, NULL, 'v'},          {"help", no_argument, NULL, 'h'},
+		{"site", required_argument, NULL, 's'},
+		{"listen", required_argument, NULL, 'l'},
+		{"peer-store", required_argument, NULL, 'p'},
+		{"users", required_argument, NULL, 'u'},
+		{"control", required_argument, NULL, 'c'},
+		{"min-expires", required_argument, NULL, 'm'},
+		{"verbose", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
 	uint64_t seconds;
@@ -101,19 +112,34 @@ static int read_options(int argc, char **argv, struct sim *sim, struct options *
 
 	while (err == 0 && (option = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		switch (option) {
-		case 's': out->site = optarg; break;
-		case 'l': err = add_listen(sim, optarg); break;
-		case 'p': out->peer_store = optarg; break;
-		case 'u': out->users = optarg; break;
-		case 'c': out->control = optarg; break;
+		case 's':
+			out->site = optarg;
+			break;
+		case 'l':
+			err = add_listen(sim, optarg);
+			break;
+		case 'p':
+			out->peer_store = optarg;
+			break;
+		case 'u':
+			out->users = optarg;
+			break;
+		case 'c':
+			out->control = optarg;
+			break;
 		case 'm':
 			if (!slice_to_uint(slice_from_string(optarg), UINT32_MAX, &seconds))
 				return complain("--min-expires needs seconds", optarg);
 			out->min_expires_s = (uint32_t)seconds;
 			break;
-		case 'v': out->verbose = true; break;
-		case 'h': fputs(usage, stdout); exit(0);
-		default: return -EINVAL;
+		case 'v':
+			out->verbose = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			exit(0);
+		default:
+			return -EINVAL;
 		}
 	}
 	if (err == 0 && optind < argc)
@@ -136,7 +162,8 @@ static int open_sprouts(struct sim *sim)
 	for (unsigned i = 0; i < sim->sprout_count; i++) {
 		err = sprout_open(sim->sprouts[i]);
 		if (err != 0) {
-			fprintf(stderr, "sprout-sim: %s: %s\n", sim->sprouts[i]->name, error_text(err));
+			fprintf(stderr, "sprout-sim: %s: %s\n", sim->sprouts[i]->name,
+			        error_text(err));
 			return err;
 		}
 	}
@@ -188,8 +215,10 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
 static int run(struct sim *sim)
 {
-	struct event *terminated = evsignal_new(loop_base(sim->loop), SIGTERM, on_signal, sim->loop);
-	struct event *interrupted = evsignal_new(loop_base(sim->loop), SIGINT, on_signal, sim->loop);
+	struct event *terminated =
+		evsignal_new(loop_base(sim->loop), SIGTERM, on_signal, sim->loop);
+	struct event *interrupted =
+		evsignal_new(loop_base(sim->loop), SIGINT, on_signal, sim->loop);
 	int err = -ENOMEM;
 
 	if (terminated != NULL && interrupted != NULL && event_add(terminated, NULL) == 0 &&

@@ -37,7 +37,8 @@ struct console;
 struct sim {
 	struct loop *loop; /* main thread: signals and control socket */
 	const char *site;
-	pthread_mutex_t lock;    /* of store and peers; held for a look and an update, never while waiting */
+	pthread_mutex_t
+		lock; /* of store and peers; held for a look and an update, never while waiting */
 	struct store *store;
 	struct peers *peers;     /* NULL: no --peer-store, registrations stay in this process */
 	struct digest *digest;   /* NULL: no --users, anyone registers without a password */
@@ -66,7 +67,8 @@ struct contact {
 struct record {
 	struct hash_link link;
 	struct list contacts; /* oldest first */
-	uint64_t updated_ms;  /* wall time of the last change: in the shared store the later one wins */
+	uint64_t
+		updated_ms; /* wall time of the last change: in the shared store the later one wins */
 	size_t aor_length;
 	char aor[];
 };
@@ -120,7 +122,15 @@ bool digest_knows(const struct digest *digest, struct slice user);
 
 /* ---- sprout_sim_sprout.c: one simulated Sprout ---- */
 
-enum fault_kind { FAULT_NONE, FAULT_REFUSE, FAULT_BLACKHOLE, FAULT_HANG, FAULT_SLOW, FAULT_STATUS, FAULT_LOSS };
+enum fault_kind {
+	FAULT_NONE,
+	FAULT_REFUSE,
+	FAULT_BLACKHOLE,
+	FAULT_HANG,
+	FAULT_SLOW,
+	FAULT_STATUS,
+	FAULT_LOSS
+};
 
 struct fault {
 	enum fault_kind kind;
@@ -139,7 +149,7 @@ struct sprout {
 	struct listener_settings listeners[2];
 	unsigned listener_count;
 
-	struct loop *loop;           /* NULL while refusing; everything below is its thread's then */
+	struct loop *loop; /* NULL while refusing; everything below is its thread's then */
 	struct transport *transport; /* lives and dies with the loop, */
 	struct txn_table *txns;      /* this too */
 	struct branch_source branches;
@@ -149,17 +159,20 @@ struct sprout {
 	struct list held; /* packets that wait: slow and hang */
 	struct timer held_timer;
 
-	atomic_ullong received[METHODS]; /* requests that passed the fault, whole life; any thread reads */
+	atomic_ullong received
+		[METHODS]; /* requests that passed the fault, whole life; any thread reads */
 };
 
-int sprout_create(struct sim *sim, unsigned index, const struct address *address, struct sprout **out);
+int sprout_create(struct sim *sim, unsigned index, const struct address *address,
+                  struct sprout **out);
 void sprout_destroy(struct sprout **sprout);
 /* Main thread, all four. Bind and start the thread. */
 int sprout_open(struct sprout *sprout);
 /* The address refuses from now on: listeners and connections are closed, what was under way is forgotten. */
 void sprout_close(struct sprout *sprout);
 /* A packet that no fault holds back any more. */
-void sprout_receive(struct sprout *sprout, struct slice bytes, const struct hop *hop, bool framing_fault);
+void sprout_receive(struct sprout *sprout, struct slice bytes, const struct hop *hop,
+                    bool framing_fault);
 /* Out to the world, if the fault lets it. Takes the bytes. */
 int sprout_send(struct sprout *sprout, const struct hop *hop, struct bytes **bytes);
 /* Where the answer goes: over UDP the Via tells (RFC 3261 18.2.2, RFC 3581 4), over a stream the connection. */
@@ -168,8 +181,8 @@ struct hop sprout_way_back(const struct message *request, const struct hop *hop)
 void sprout_reply(struct sprout *sprout, struct message *request, const struct hop *hop, int status,
                   struct slice extra);
 /* Answer with a final of our own: an INVITE gets a transaction that waits for its ACK. */
-void sprout_refuse(struct sprout *sprout, struct message *request, const struct hop *hop, int status,
-                   struct slice extra);
+void sprout_refuse(struct sprout *sprout, struct message *request, const struct hop *hop,
+                   int status, struct slice extra);
 /* True if the URI names a Sprout of this process or of the store. */
 bool sprout_is_ours(const struct sprout *sprout, const struct uri *uri);
 
@@ -198,8 +211,8 @@ int forward_pop_ours(struct sprout *sprout, struct message *request);
 /* The hop that a URI names; -EHOSTUNREACH when it is no address that we can reach. */
 int forward_open(struct sprout *sprout, const struct uri *uri, struct hop *out);
 /* The lines a forwarded request begins with: Via, Record-Route when asked, Route when there is a path. */
-void forward_write_head(struct sprout *sprout, struct buffer *out, const struct hop *hop, const char *branch,
-                      const struct hop *record_route_for, struct slice path);
+void forward_write_head(struct sprout *sprout, struct buffer *out, const struct hop *hop,
+                        const char *branch, const struct hop *record_route_for, struct slice path);
 /* Forward an ACK for a 2xx: no transaction (RFC 3261 16.11). */
 void forward_ack(struct sprout *sprout, struct message *ack);
 
@@ -208,7 +221,8 @@ void forward_ack(struct sprout *sprout, struct message *ack);
 struct fork;
 
 /* Proxy a request, statefully (RFC 3261 16): takes it. The Routes of ours have been popped. */
-void fork_request(struct sprout *sprout, struct message **request, const struct hop *hop, uint64_t hash);
+void fork_request(struct sprout *sprout, struct message **request, const struct hop *hop,
+                  uint64_t hash);
 /* A CANCEL for this INVITE transaction. */
 void fork_on_cancel(struct sprout *sprout, struct message *cancel, const struct hop *hop,
                     struct server_txn *invite);

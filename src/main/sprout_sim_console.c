@@ -42,7 +42,8 @@ struct console {
 
 static bool targets_sprout(struct slice target, const struct sprout *sprout)
 {
-	return slice_equal(target, SLICE_LITERAL("*")) || slice_equal(target, slice_from_string(sprout->name));
+	return slice_equal(target, SLICE_LITERAL("*")) ||
+	       slice_equal(target, slice_from_string(sprout->name));
 }
 
 static void do_fault(struct sim *sim, struct slice rest, struct buffer *answer)
@@ -63,11 +64,15 @@ static void do_fault(struct sim *sim, struct slice rest, struct buffer *answer)
 		found++;
 		err = sprout_set_fault(sim->sprouts[i], &fault);
 		if (err != 0) {
-			buffer_printf(answer, "error: %s: %s\n", sim->sprouts[i]->name, error_text(err));
+			buffer_printf(answer, "error: %s: %s\n", sim->sprouts[i]->name,
+			              error_text(err));
 			return;
 		}
 	}
-	buffer_append_string(answer, found > 0 ? "ok\n" : "error: no such target, expected a HOST:PORT of --listen or *\n");
+	buffer_append_string(
+		answer, found > 0
+				? "ok\n"
+				: "error: no such target, expected a HOST:PORT of --listen or *\n");
 }
 
 static void do_requests(struct sim *sim, struct slice target, struct buffer *answer)
@@ -80,15 +85,18 @@ static void do_requests(struct sim *sim, struct slice target, struct buffer *ans
 			continue;
 		found++;
 		for (unsigned m = 0; m < METHODS; m++)
-			received[m] += atomic_load_explicit(&sim->sprouts[i]->received[m], memory_order_relaxed);
+			received[m] += atomic_load_explicit(&sim->sprouts[i]->received[m],
+			                                    memory_order_relaxed);
 	}
 	if (found == 0) {
-		buffer_append_string(answer, "error: no such target, expected a HOST:PORT of --listen or *\n");
+		buffer_append_string(
+			answer, "error: no such target, expected a HOST:PORT of --listen or *\n");
 		return;
 	}
 	buffer_append_string(answer, "ok");
 	for (unsigned m = 0; m < METHODS; m++)
-		buffer_printf(answer, " %s=%llu", method_name((enum sip_method)m), (unsigned long long)received[m]);
+		buffer_printf(answer, " %s=%llu", method_name((enum sip_method)m),
+		              (unsigned long long)received[m]);
 	buffer_append_string(answer, "\n");
 }
 
@@ -138,7 +146,9 @@ static bool client_answer(struct client *client, struct slice line)
 
 	buffer_init(&answer);
 	do_line(client->console->sim, line, &answer);
-	n = answer.failed ? -1 : send(client->fd, answer.data, answer.length, MSG_NOSIGNAL | MSG_DONTWAIT);
+	n = answer.failed
+	            ? -1
+	            : send(client->fd, answer.data, answer.length, MSG_NOSIGNAL | MSG_DONTWAIT);
 	buffer_free(&answer);
 	return n > 0;
 }
@@ -161,7 +171,8 @@ static bool client_lines(struct client *client)
 static void on_client_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct client *client = arg;
-	ssize_t n = recv(fd, client->line + client->length, sizeof(client->line) - client->length, MSG_DONTWAIT);
+	ssize_t n = recv(fd, client->line + client->length, sizeof(client->line) - client->length,
+	                 MSG_DONTWAIT);
 
 	(void)what;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -181,7 +192,8 @@ static void on_connectable(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (peer < 0)
 		return;
-	client = console->clients.length < CONSOLE_CLIENTS_MAX ? memory_zalloc(sizeof(*client)) : NULL;
+	client = console->clients.length < CONSOLE_CLIENTS_MAX ? memory_zalloc(sizeof(*client))
+	                                                       : NULL;
 	if (client == NULL) {
 		close(peer);
 		return;
@@ -197,7 +209,8 @@ static void on_connectable(evutil_socket_t fd, short what, void *arg)
 
 static int console_bind(struct console *console, const char *path)
 {
-	int length = snprintf(console->address.sun_path, sizeof(console->address.sun_path), "%s", path);
+	int length =
+		snprintf(console->address.sun_path, sizeof(console->address.sun_path), "%s", path);
 
 	if (length < 0 || (size_t)length >= sizeof(console->address.sun_path))
 		return -ENAMETOOLONG;
@@ -206,7 +219,8 @@ static int console_bind(struct console *console, const char *path)
 	if (console->fd < 0)
 		return -errno;
 	unlink(path); /* of an earlier life */
-	if (bind(console->fd, (struct sockaddr *)&console->address, sizeof(console->address)) != 0 ||
+	if (bind(console->fd, (struct sockaddr *)&console->address, sizeof(console->address)) !=
+	            0 ||
 	    chmod(path, 0600) != 0 || listen(console->fd, CONSOLE_CLIENTS_MAX) != 0)
 		return -errno;
 	return 0;
@@ -225,7 +239,8 @@ int console_create(struct sim *sim, const char *path, struct console **out)
 	err = console_bind(console, path);
 	if (err != 0)
 		goto out;
-	console->readable = event_new(loop_base(sim->loop), console->fd, EV_READ | EV_PERSIST, on_connectable, console);
+	console->readable = event_new(loop_base(sim->loop), console->fd, EV_READ | EV_PERSIST,
+	                              on_connectable, console);
 	if (console->readable == NULL || event_add(console->readable, NULL) != 0) {
 		err = -ENOMEM;
 		goto out;

@@ -191,7 +191,8 @@ struct credentials {
 
 static bool credential_field(struct credentials *c, struct slice name, struct slice **out)
 {
-	static const char *const names[] = {"username", "realm", "nonce", "uri", "response", "qop", "nc", "cnonce"};
+	static const char *const names[] = {"username", "realm", "nonce", "uri",
+	                                    "response", "qop",   "nc",    "cnonce"};
 	struct slice *const fields[] = {&c->username, &c->realm, &c->nonce, &c->uri,
 	                                &c->response, &c->qop,   &c->nc,    &c->cnonce};
 
@@ -256,7 +257,8 @@ static bool response_is_right(const struct credentials *c, const char *password)
 
 		return md5_of(all, 3, sum) && slice_equal_nocase(c->response, slice_of(sum, 32));
 	}
-	const struct slice all[] = {slice_of(a1, 32), c->nonce, c->nc, c->cnonce, c->qop, slice_of(a2, 32)};
+	const struct slice all[] = {slice_of(a1, 32), c->nonce, c->nc,
+	                            c->cnonce,        c->qop,   slice_of(a2, 32)};
 
 	return md5_of(all, 6, sum) && slice_equal_nocase(c->response, slice_of(sum, 32));
 }
@@ -277,7 +279,8 @@ static int challenge(struct slice realm, bool stale, struct buffer *extra)
 
 	nonce_make(clock_wall_ms(), nonce);
 	buffer_printf(extra,
-	              "WWW-Authenticate: Digest realm=\"%.*s\", nonce=\"%s\", algorithm=MD5, qop=\"auth\"%s\r\n",
+	              "WWW-Authenticate: Digest realm=\"%.*s\", nonce=\"%s\", algorithm=MD5, "
+	              "qop=\"auth\"%s\r\n",
 	              SLICE_ARGS(realm), nonce, stale ? ", stale=true" : "");
 	return 401;
 }
@@ -291,13 +294,14 @@ int digest_check(const struct digest *digest, const struct message *request, str
 
 	if (message_to(request, &to) == NULL)
 		return 403;
-	if (!message_header(request, "Authorization", &header) || !credentials_read(header, &credentials) ||
-	    credentials.response.length == 0)
+	if (!message_header(request, "Authorization", &header) ||
+	    !credentials_read(header, &credentials) || credentials.response.length == 0)
 		return challenge(to.host, false, extra);
 	user = find_user(digest, credentials_user(digest, &credentials));
 	if (user == NULL || !slice_equal(to.user, user_name(user)))
 		return 403;
-	if (!slice_equal_nocase(credentials.realm, to.host) || !response_is_right(&credentials, user->password))
+	if (!slice_equal_nocase(credentials.realm, to.host) ||
+	    !response_is_right(&credentials, user->password))
 		return challenge(to.host, false, extra);
 	if (!nonce_is_good(credentials.nonce, clock_wall_ms()))
 		return challenge(to.host, true, extra);

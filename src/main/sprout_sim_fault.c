@@ -36,8 +36,9 @@ struct held {
 /* ---- words ---- */
 
 static const char *const fault_names[] = {
-	[FAULT_NONE] = "none", [FAULT_REFUSE] = "refuse", [FAULT_BLACKHOLE] = "blackhole", [FAULT_HANG] = "hang",
-	[FAULT_SLOW] = "slow", [FAULT_STATUS] = "status", [FAULT_LOSS] = "loss",
+	[FAULT_NONE] = "none", [FAULT_REFUSE] = "refuse", [FAULT_BLACKHOLE] = "blackhole",
+	[FAULT_HANG] = "hang", [FAULT_SLOW] = "slow",     [FAULT_STATUS] = "status",
+	[FAULT_LOSS] = "loss",
 };
 
 const char *fault_name(enum fault_kind kind)
@@ -96,7 +97,8 @@ bool fault_parse(struct slice text, struct fault *out, const char **wrong)
 	struct slice word = next_word(&rest);
 
 	*out = (struct fault){0};
-	*wrong = "expected none, refuse, blackhole, hang, slow MS, status CODE [RETRY-AFTER] or loss PERCENT";
+	*wrong = "expected none, refuse, blackhole, hang, slow MS, status CODE [RETRY-AFTER] or "
+	         "loss PERCENT";
 	for (unsigned i = 0; i < ARRAY_LENGTH(fault_names); i++) {
 		if (!slice_equal(word, slice_from_string(fault_names[i])))
 			continue;
@@ -144,13 +146,15 @@ void fault_on_held_timer(struct timer *timer, void *arg)
 		if (held->due_ms > now_ms)
 			break;
 		list_remove(&sprout->held, link);
-		sprout_receive(sprout, slice_of(held->bytes, held->length), &held->hop, held->framing_fault);
+		sprout_receive(sprout, slice_of(held->bytes, held->length), &held->hop,
+		               held->framing_fault);
 		memory_free(held);
 	}
 	arm_held(sprout);
 }
 
-static void hold(struct sprout *sprout, const struct packet *packet, bool framing_fault, uint64_t due_ms)
+static void hold(struct sprout *sprout, const struct packet *packet, bool framing_fault,
+                 uint64_t due_ms)
 {
 	struct held *held;
 
@@ -159,7 +163,9 @@ static void hold(struct sprout *sprout, const struct packet *packet, bool framin
 	held = memory_alloc(sizeof(*held) + packet->bytes.length);
 	if (held == NULL)
 		return;
-	*held = (struct held){.hop = packet->hop, .due_ms = due_ms, .framing_fault = framing_fault,
+	*held = (struct held){.hop = packet->hop,
+	                      .due_ms = due_ms,
+	                      .framing_fault = framing_fault,
 	                      .length = packet->bytes.length};
 	memcpy(held->bytes, packet->bytes.data, packet->bytes.length);
 	list_append(&sprout->held, &held->link);
@@ -195,7 +201,8 @@ bool fault_stops_packet(struct sprout *sprout, const struct packet *packet, bool
 		hold(sprout, packet, framing_fault, UINT64_MAX);
 		return true;
 	case FAULT_SLOW:
-		hold(sprout, packet, framing_fault, loop_now_ms(sprout->loop) + sprout->fault.slow_ms);
+		hold(sprout, packet, framing_fault,
+		     loop_now_ms(sprout->loop) + sprout->fault.slow_ms);
 		return true;
 	default:
 		return true;

@@ -33,16 +33,17 @@ struct fork {
 	struct list_link link; /* in sprout->forks */
 	struct sprout *sprout;
 	struct server_txn *server; /* NULL: over */
-	struct bytes *request;     /* flat, ready but for Request-URI, Route and Via; NULL once all have begun */
-	struct hop hop;            /* it came by */
+	struct bytes *
+		request; /* flat, ready but for Request-URI, Route and Via; NULL once all have begun */
+	struct hop hop; /* it came by */
 	uint64_t hash;
 	enum sip_method method;
 	struct timer timer_c;
-	bool answered;  /* a final answer has been passed */
-	bool cancelled; /* no further branch begins */
-	int best_status;         /* 0: none */
-	struct bytes *best;      /* NULL: made by ourselves */
-	unsigned held;           /* calls that still need this memory */
+	bool answered;      /* a final answer has been passed */
+	bool cancelled;     /* no further branch begins */
+	int best_status;    /* 0: none */
+	struct bytes *best; /* NULL: made by ourselves */
+	unsigned held;      /* calls that still need this memory */
 	unsigned branch_count;
 	struct fork_branch branches[FORK_BRANCHES_MAX];
 	char *text; /* what the branches' slices point into */
@@ -188,7 +189,8 @@ static int branch_bytes(struct fork_branch *branch, struct message *request, con
 	int err = 0;
 
 	buffer_init(&head);
-	forward_write_head(fork->sprout, &head, hop, name, record_route ? &fork->hop : NULL, branch->path);
+	forward_write_head(fork->sprout, &head, hop, name, record_route ? &fork->hop : NULL,
+	                   branch->path);
 	if (head.failed)
 		err = -ENOMEM;
 	if (err == 0 && branch->uri.length > 0)
@@ -203,7 +205,8 @@ static int branch_bytes(struct fork_branch *branch, struct message *request, con
 }
 
 /* Where this branch goes: the first Route it will have, else its Request-URI (16.6 step 7). */
-static int branch_open(const struct fork_branch *branch, const struct message *request, struct hop *out)
+static int branch_open(const struct fork_branch *branch, const struct message *request,
+                       struct hop *out)
 {
 	struct name_addr route;
 	struct slice rest;
@@ -239,7 +242,8 @@ static int branch_send(struct fork_branch *branch)
 	struct hop hop;
 	int err;
 
-	if (message_parse(bytes_slice(fork->request), fork->request->length, &request, &verdict) != MESSAGE_SOUND) {
+	if (message_parse(bytes_slice(fork->request), fork->request->length, &request, &verdict) !=
+	    MESSAGE_SOUND) {
 		message_destroy(&request);
 		return -ENOMEM; /* it was sound when it came */
 	}
@@ -250,8 +254,8 @@ static int branch_send(struct fork_branch *branch)
 	}
 	message_destroy(&request);
 	if (err == 0)
-		err = client_txn_create(fork->sprout->txns, fork->method, name, &hop, &bytes, &client_events, branch,
-		                        &branch->txn);
+		err = client_txn_create(fork->sprout->txns, fork->method, name, &hop, &bytes,
+		                        &client_events, branch, &branch->txn);
 	bytes_release(&bytes);
 	return err;
 }
@@ -264,7 +268,8 @@ static struct fork_branch *next_flow(const struct fork_branch *failed)
 	if (failed->instance.length == 0 || fork->cancelled)
 		return NULL;
 	for (unsigned i = 0; i < fork->branch_count; i++)
-		if (!fork->branches[i].begun && slice_equal(fork->branches[i].instance, failed->instance))
+		if (!fork->branches[i].begun &&
+		    slice_equal(fork->branches[i].instance, failed->instance))
 			return &fork->branches[i];
 	return NULL;
 }
@@ -297,7 +302,8 @@ static bool instance_has_begun(const struct fork *fork, struct slice instance)
 static void fork_begin(struct fork *fork)
 {
 	for (unsigned i = 0; i < fork->branch_count; i++)
-		if (!fork->branches[i].begun && !instance_has_begun(fork, fork->branches[i].instance))
+		if (!fork->branches[i].begun &&
+		    !instance_has_begun(fork, fork->branches[i].instance))
 			branch_begin(&fork->branches[i]);
 	if (!fork_waits(fork))
 		answer_best(fork);
@@ -425,7 +431,8 @@ void fork_on_cancel(struct sprout *sprout, struct message *cancel, const struct 
 
 /* ---- the targets (16.5) ---- */
 
-static void add_branch(struct fork *fork, struct slice uri, struct slice path, struct slice instance)
+static void add_branch(struct fork *fork, struct slice uri, struct slice path,
+                       struct slice instance)
 {
 	if (fork->branch_count == FORK_BRANCHES_MAX)
 		return;
@@ -449,8 +456,7 @@ static int add_contacts(struct fork *fork, const struct record *record)
 	size_t length = 1;
 	char *place;
 
-	LIST_FOR_EACH(link, &record->contacts)
-	{
+	LIST_FOR_EACH(link, &record->contacts) {
 		const struct contact *contact = CONTAINER_OF(link, struct contact, link);
 
 		length += contact->uri.length + contact->path.length + contact->instance.length;
@@ -458,13 +464,15 @@ static int add_contacts(struct fork *fork, const struct record *record)
 	place = fork->text = memory_alloc(length);
 	if (place == NULL)
 		return 500;
-	for (struct list_link *link = record->contacts.head.previous; link != &record->contacts.head;
-	     link = link->previous) {
+	for (struct list_link *link = record->contacts.head.previous;
+	     link != &record->contacts.head; link = link->previous) {
 		const struct contact *contact = CONTAINER_OF(link, struct contact, link);
 		struct slice uri = keep_text(&place, contact->uri);
 		struct slice path = keep_text(&place, contact->path);
 
-		add_branch(fork, uri, path, contact->reg_id != 0 ? keep_text(&place, contact->instance) : SLICE_NONE);
+		add_branch(fork, uri, path,
+		           contact->reg_id != 0 ? keep_text(&place, contact->instance)
+		                                : SLICE_NONE);
 	}
 	return 0;
 }
@@ -483,9 +491,11 @@ static int add_registered(struct fork *fork, const struct uri *uri)
 	peers_sync(sim->peers);
 	record = aor.failed ? NULL : store_find(sim->store, buffer_slice(&aor), clock_wall_ms());
 	if (record == NULL)
-		status = sim->digest != NULL && digest_knows(sim->digest, uri->user) ? STATUS_AWAY : 404;
+		status = sim->digest != NULL && digest_knows(sim->digest, uri->user) ? STATUS_AWAY
+		                                                                     : 404;
 	else
-		status = list_is_empty(&record->contacts) ? STATUS_AWAY : add_contacts(fork, record);
+		status =
+			list_is_empty(&record->contacts) ? STATUS_AWAY : add_contacts(fork, record);
 	pthread_mutex_unlock(&sim->lock);
 	buffer_free(&aor);
 	return status;
@@ -501,7 +511,8 @@ static int find_targets(struct fork *fork, const struct message *request)
 		add_branch(fork, SLICE_NONE, SLICE_NONE, SLICE_NONE);
 		return 0;
 	}
-	if (message_request_uri(request, &uri) == NULL || (uri.scheme != URI_SIP && uri.scheme != URI_SIPS))
+	if (message_request_uri(request, &uri) == NULL ||
+	    (uri.scheme != URI_SIP && uri.scheme != URI_SIPS))
 		return 404;
 	/* in a dialogue without Record-Route the Request-URI is the other side itself */
 	if (message_to_tag(request).length > 0 && !sprout_is_ours(fork->sprout, &uri) &&
@@ -524,8 +535,8 @@ static int fork_keep_request(struct fork *fork, struct message *request)
 	return fork->request != NULL ? 0 : -ENOMEM;
 }
 
-static int fork_create(struct sprout *sprout, struct message *request, const struct hop *hop, uint64_t hash,
-                       struct fork **out)
+static int fork_create(struct sprout *sprout, struct message *request, const struct hop *hop,
+                       uint64_t hash, struct fork **out)
 {
 	struct fork *fork = memory_zalloc(sizeof(*fork));
 
@@ -541,7 +552,8 @@ static int fork_create(struct sprout *sprout, struct message *request, const str
 	return 0;
 }
 
-void fork_request(struct sprout *sprout, struct message **request, const struct hop *hop, uint64_t hash)
+void fork_request(struct sprout *sprout, struct message **request, const struct hop *hop,
+                  uint64_t hash)
 {
 	static const struct server_txn_events events = {on_server_ended};
 	struct hop back = sprout_way_back(*request, hop);
@@ -556,7 +568,8 @@ void fork_request(struct sprout *sprout, struct message **request, const struct 
 	status = find_targets(fork, *request);
 	if (status != 0)
 		sprout_refuse(sprout, *request, hop, status, SLICE_NONE);
-	else if (server_txn_create(sprout->txns, *request, hop, &back, &events, fork, &fork->server) != 0)
+	else if (server_txn_create(sprout->txns, *request, hop, &back, &events, fork,
+	                           &fork->server) != 0)
 		sprout_reply(sprout, *request, hop, 503, SLICE_LITERAL("Retry-After: 5\r\n"));
 	else if (fork_keep_request(fork, *request) != 0)
 		server_txn_reply(fork->server, 500, reply_reason(500), SLICE_NONE);

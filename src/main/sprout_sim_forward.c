@@ -16,7 +16,8 @@ int forward_pop_ours(struct sprout *sprout, struct message *request)
 	int err = 0;
 
 	for (unsigned i = 0; err == 0 && i < OWN_ROUTES_MAX; i++) {
-		if (!message_address(request, HEADER_ROUTE, 0, &route) || !sprout_is_ours(sprout, &route.uri))
+		if (!message_address(request, HEADER_ROUTE, 0, &route) ||
+		    !sprout_is_ours(sprout, &route.uri))
 			return 0;
 		err = message_pop(request, HEADER_ROUTE);
 	}
@@ -46,12 +47,13 @@ int forward_open(struct sprout *sprout, const struct uri *uri, struct hop *out)
 	}
 	err = transport_open(sprout->transport, transport, &address, out);
 	if (err != 0)
-		log_warning("%s: no way to %.*s, %s", sprout->name, SLICE_ARGS(uri->text), error_text(err));
+		log_warning("%s: no way to %.*s, %s", sprout->name, SLICE_ARGS(uri->text),
+		            error_text(err));
 	return err;
 }
 
-void forward_write_head(struct sprout *sprout, struct buffer *out, const struct hop *hop, const char *branch,
-                        const struct hop *record_route_for, struct slice path)
+void forward_write_head(struct sprout *sprout, struct buffer *out, const struct hop *hop,
+                        const char *branch, const struct hop *record_route_for, struct slice path)
 {
 	enum sip_transport transport = (enum sip_transport)hop->transport;
 
@@ -66,7 +68,8 @@ void forward_write_head(struct sprout *sprout, struct buffer *out, const struct 
 		buffer_append_string(out, "Record-Route: <sip:");
 		buffer_append_string(out, sprout->name);
 		buffer_append_string(out, ";transport=");
-		buffer_append_string(out, transport_name((enum sip_transport)record_route_for->transport));
+		buffer_append_string(out, transport_name(
+						  (enum sip_transport)record_route_for->transport));
 		buffer_append_string(out, ";lr>\r\n");
 	}
 	if (path.length > 0) {
@@ -95,7 +98,8 @@ void forward_ack(struct sprout *sprout, struct message *ack)
 	branch_mint(&sprout->branches, loop_hash(ack), branch);
 	buffer_init(&head);
 	forward_write_head(sprout, &head, &hop, branch, NULL, SLICE_NONE);
-	if (!head.failed && message_set_max_forwards(ack, hops < 0 ? 70 : (unsigned)hops - 1) == 0 &&
+	if (!head.failed &&
+	    message_set_max_forwards(ack, hops < 0 ? 70 : (unsigned)hops - 1) == 0 &&
 	    message_prepend_lines(ack, buffer_slice(&head)) == 0)
 		bytes = message_serialize(ack, hop.transport != TRANSPORT_UDP);
 	buffer_free(&head);

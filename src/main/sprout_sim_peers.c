@@ -35,9 +35,9 @@
 
 struct peer {
 	char name[PEER_NAME_MAX];
-	int fd;        /* -1: not open now */
-	ino_t inode;   /* of the file behind fd: a log begun anew is another file */
-	off_t offset;  /* read so far, always at the start of a line */
+	int fd;       /* -1: not open now */
+	ino_t inode;  /* of the file behind fd: a log begun anew is another file */
+	off_t offset; /* read so far, always at the start of a line */
 };
 
 struct peers {
@@ -228,7 +228,8 @@ static bool was_changed_just_now(const struct timespec *changed)
 	int64_t age_ns;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	age_ns = (int64_t)(now.tv_sec - changed->tv_sec) * 1000000000 + now.tv_nsec - changed->tv_nsec;
+	age_ns = (int64_t)(now.tv_sec - changed->tv_sec) * 1000000000 + now.tv_nsec -
+	         changed->tv_nsec;
 	return age_ns < PEER_CLOCK_GRAIN_NS;
 }
 
@@ -267,8 +268,7 @@ static void write_record(struct buffer *out, const struct record *record)
 	buffer_append_string(out, "A\t");
 	buffer_append_uint(out, record->updated_ms);
 	write_field(out, record_aor(record));
-	LIST_FOR_EACH(link, &record->contacts)
-	{
+	LIST_FOR_EACH(link, &record->contacts) {
 		const struct contact *contact = CONTAINER_OF(link, struct contact, link);
 
 		write_field(out, contact->uri);
@@ -340,7 +340,8 @@ static int peers_rewrite(struct peers *peers)
 	rewrite.err = rewrite_addresses(peers, &rewrite);
 	if (rewrite.err == 0)
 		store_visit(peers->sim->store, rewrite_record, &rewrite);
-	if (rewrite.err == 0 && renameat(peers->directory, temporary, peers->directory, peers->name) != 0)
+	if (rewrite.err == 0 &&
+	    renameat(peers->directory, temporary, peers->directory, peers->name) != 0)
 		rewrite.err = -errno;
 	if (rewrite.err != 0) {
 		close(rewrite.fd);
@@ -363,7 +364,8 @@ void peers_publish(struct peers *peers, const struct record *record)
 	write_record(&peers->line, record);
 	err = peers->line.failed ? -ENOMEM : write_whole(peers->log, buffer_slice(&peers->line));
 	peers->log_length += (off_t)peers->line.length;
-	if (err == 0 && peers->log_length > PEER_LOG_BYTES && peers->log_length > 2 * peers->log_begun)
+	if (err == 0 && peers->log_length > PEER_LOG_BYTES &&
+	    peers->log_length > 2 * peers->log_begun)
 		err = peers_rewrite(peers);
 	if (err != 0)
 		log_error("store: the other simulators were not told, %s", error_text(err));

@@ -52,7 +52,8 @@ static bool speaks_outbound(const struct registration *r)
 		return false;
 	if (count == 0)
 		return message_count(r->request, HEADER_VIA) == 1;
-	return message_address(r->request, HEADER_PATH, count - 1, &edge) && uri_param(&edge.uri, "ob", NULL);
+	return message_address(r->request, HEADER_PATH, count - 1, &edge) &&
+	       uri_param(&edge.uri, "ob", NULL);
 }
 
 static uint64_t asked_expires_s(const struct registration *r, const struct name_addr *contact)
@@ -96,8 +97,7 @@ static void read_contact(const struct registration *r, const struct name_addr *c
 
 static void write_contacts(struct registration *r)
 {
-	LIST_FOR_EACH(link, &r->record->contacts)
-	{
+	LIST_FOR_EACH(link, &r->record->contacts) {
 		const struct contact *contact = CONTAINER_OF(link, struct contact, link);
 
 		buffer_append_string(&r->extra, "Contact: <");
@@ -151,7 +151,8 @@ static int check_contact(struct registration *r, const struct name_addr *contact
 	uint64_t seconds = asked_expires_s(r, contact);
 
 	if (seconds > 0 && seconds < r->sprout->sim->min_expires_s) {
-		buffer_printf(&r->extra, "Min-Expires: %u\r\n", (unsigned)r->sprout->sim->min_expires_s);
+		buffer_printf(&r->extra, "Min-Expires: %u\r\n",
+		              (unsigned)r->sprout->sim->min_expires_s);
 		return 423;
 	}
 	read_contact(r, contact, &value);
@@ -264,14 +265,18 @@ static int find_record(struct registration *r)
 	uri_canonical(&to, &aor);
 	peers_sync(r->sprout->sim->peers);
 	err = aor.failed ? -ENOMEM
-	                 : store_obtain(r->sprout->sim->store, buffer_slice(&aor), r->now_ms, &r->record);
+	                 : store_obtain(r->sprout->sim->store, buffer_slice(&aor), r->now_ms,
+	                                &r->record);
 	buffer_free(&aor);
 	return err == 0 ? 0 : 500;
 }
 
 void registrar_on_register(struct sprout *sprout, struct message *request, const struct hop *hop)
 {
-	struct registration r = {.sprout = sprout, .request = request, .hop = hop, .now_ms = clock_wall_ms()};
+	struct registration r = {.sprout = sprout,
+	                         .request = request,
+	                         .hop = hop,
+	                         .now_ms = clock_wall_ms()};
 	struct sim *sim = sprout->sim;
 	int status;
 

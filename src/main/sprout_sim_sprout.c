@@ -68,8 +68,8 @@ void sprout_reply(struct sprout *sprout, struct message *request, const struct h
 	sprout_send(sprout, &back, &reply);
 }
 
-void sprout_refuse(struct sprout *sprout, struct message *request, const struct hop *hop, int status,
-                   struct slice extra)
+void sprout_refuse(struct sprout *sprout, struct message *request, const struct hop *hop,
+                   int status, struct slice extra)
 {
 	static const struct server_txn_events nobody = {NULL};
 	struct hop back = sprout_way_back(request, hop);
@@ -103,21 +103,25 @@ static bool is_probe(const struct message *request)
 {
 	struct uri uri;
 
-	return message_method(request) == METHOD_OPTIONS && message_count(request, HEADER_ROUTE) == 0 &&
+	return message_method(request) == METHOD_OPTIONS &&
+	       message_count(request, HEADER_ROUTE) == 0 &&
 	       message_request_uri(request, &uri) != NULL && uri.user.length == 0;
 }
 
-static void reply_fault_status(struct sprout *sprout, struct message *request, const struct hop *hop)
+static void reply_fault_status(struct sprout *sprout, struct message *request,
+                               const struct hop *hop)
 {
 	char extra[64] = "";
 
 	if (sprout->fault.retry_after_s > 0)
-		snprintf(extra, sizeof(extra), "Retry-After: %u\r\n", (unsigned)sprout->fault.retry_after_s);
+		snprintf(extra, sizeof(extra), "Retry-After: %u\r\n",
+		         (unsigned)sprout->fault.retry_after_s);
 	sprout_refuse(sprout, request, hop, sprout->fault.status, slice_from_string(extra));
 }
 
 /* RFC 3261 16.3; what does not pass is answered. */
-static bool validated(struct sprout *sprout, struct message *request, const struct hop *hop, uint64_t hash)
+static bool validated(struct sprout *sprout, struct message *request, const struct hop *hop,
+                      uint64_t hash)
 {
 	struct validation validation;
 	int status;
@@ -168,7 +172,9 @@ static void on_request(struct sprout *sprout, struct message **request, const st
 	else if (sprout->fault.kind == FAULT_STATUS && method != METHOD_ACK)
 		reply_fault_status(sprout, *request, hop);
 	else if (is_probe(*request))
-		sprout_reply(sprout, *request, hop, 200, SLICE_LITERAL("Accept: application/sdp\r\nSupported: path, outbound\r\n"));
+		sprout_reply(sprout, *request, hop, 200,
+		             SLICE_LITERAL(
+				     "Accept: application/sdp\r\nSupported: path, outbound\r\n"));
 	else if (method == METHOD_REGISTER)
 		registrar_on_register(sprout, *request, hop);
 	else
@@ -182,13 +188,16 @@ static void on_broken(struct sprout *sprout, struct message *message, const stru
 	const char *reason;
 
 	log_debug("%s: broken message, %s", sprout->name, message_fault_name(fault));
-	if (message == NULL || !message_is_request(message) || message_method(message) == METHOD_ACK)
+	if (message == NULL || !message_is_request(message) ||
+	    message_method(message) == METHOD_ACK)
 		return;
 	if (message_mark_received(message, &hop->remote) == 0)
-		sprout_reply(sprout, message, hop, message_fault_status(fault, &reason), SLICE_NONE);
+		sprout_reply(sprout, message, hop, message_fault_status(fault, &reason),
+		             SLICE_NONE);
 }
 
-void sprout_receive(struct sprout *sprout, struct slice bytes, const struct hop *hop, bool framing_fault)
+void sprout_receive(struct sprout *sprout, struct slice bytes, const struct hop *hop,
+                    bool framing_fault)
 {
 	struct message *message = NULL;
 	enum guard_verdict verdict;
@@ -237,7 +246,8 @@ static void on_unreachable(void *arg, const struct address *peer, int error)
 
 /* ---- life ---- */
 
-int sprout_create(struct sim *sim, unsigned index, const struct address *address, struct sprout **out)
+int sprout_create(struct sim *sim, unsigned index, const struct address *address,
+                  struct sprout **out)
 {
 	struct sprout *sprout = memory_zalloc(sizeof(*sprout));
 
@@ -278,7 +288,8 @@ static void set_listeners(struct sprout *sprout)
 
 static int create_transport(struct sprout *sprout)
 {
-	static const struct transport_events events = {on_packet, on_connection_closed, on_unreachable};
+	static const struct transport_events events = {on_packet, on_connection_closed,
+	                                               on_unreachable};
 	const struct transport_settings settings = {
 		.listeners = sprout->listeners,
 		.listener_count = sprout->listener_count,
@@ -290,7 +301,8 @@ static int create_transport(struct sprout *sprout)
 		.idle_ms = SPROUT_IDLE_MS,
 		.partial_ms = SPROUT_PARTIAL_MS,
 	};
-	int err = transport_create(sprout->loop, 0, &settings, NULL, &events, sprout, &sprout->transport);
+	int err = transport_create(sprout->loop, 0, &settings, NULL, &events, sprout,
+	                           &sprout->transport);
 
 	if (err == 0)
 		transport_set_siblings(sprout->transport, &sprout->transport);
@@ -317,7 +329,8 @@ int sprout_open(struct sprout *sprout)
 	set_listeners(sprout);
 	err = loop_create(sprout->name, &sprout->loop);
 	if (err == 0)
-		err = txn_table_create(sprout->loop, &sender, SPROUT_TRANSACTIONS, NULL, &sprout->txns);
+		err = txn_table_create(sprout->loop, &sender, SPROUT_TRANSACTIONS, NULL,
+		                       &sprout->txns);
 	if (err == 0)
 		err = create_transport(sprout);
 	if (err == 0)

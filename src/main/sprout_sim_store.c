@@ -68,8 +68,7 @@ void store_destroy(struct store **store)
 /* Lapsed contacts leave when somebody looks: no timer, no sweep, and nobody can tell the difference. */
 static void record_lapse(struct record *record, uint64_t now_ms)
 {
-	LIST_FOR_EACH_SAFE(link, &record->contacts)
-	{
+	LIST_FOR_EACH_SAFE(link, &record->contacts) {
 		struct contact *contact = CONTAINER_OF(link, struct contact, link);
 
 		if (contact->expires_ms <= now_ms)
@@ -114,7 +113,8 @@ int store_obtain(struct store *store, struct slice aor, uint64_t now_ms, struct 
 		return 0;
 	}
 	if (store->records.count >= STORE_RECORDS_MAX)
-		hash_table_visit(&store->records, lapse_visited, &(struct lapse_visit){store, now_ms});
+		hash_table_visit(&store->records, lapse_visited,
+		                 &(struct lapse_visit){store, now_ms});
 	if (store->records.count >= STORE_RECORDS_MAX)
 		return -ENOSPC;
 	record = memory_zalloc(sizeof(*record) + aor.length);
@@ -142,13 +142,13 @@ static bool contact_is_replaced_by(const struct contact *contact, const struct c
 		return false;
 	if (slice_equal(contact->uri, value->uri))
 		return true;
-	return uri_parse(contact->uri, &ours) && uri_parse(value->uri, &theirs) && uri_equal(&ours, &theirs);
+	return uri_parse(contact->uri, &ours) && uri_parse(value->uri, &theirs) &&
+	       uri_equal(&ours, &theirs);
 }
 
 struct contact *record_match(const struct record *record, const struct contact_value *value)
 {
-	LIST_FOR_EACH(link, &record->contacts)
-	{
+	LIST_FOR_EACH(link, &record->contacts) {
 		struct contact *contact = CONTAINER_OF(link, struct contact, link);
 
 		if (contact_is_replaced_by(contact, value))
@@ -213,7 +213,8 @@ int record_put(struct record *record, const struct contact_value *value)
 	if (old != NULL)
 		record_remove(record, old);
 	else if (record->contacts.length >= STORE_CONTACTS_MAX)
-		record_remove(record, CONTAINER_OF(list_first(&record->contacts), struct contact, link));
+		record_remove(record,
+		              CONTAINER_OF(list_first(&record->contacts), struct contact, link));
 	list_append(&record->contacts, &contact->link);
 	return 0;
 }

@@ -1,84 +1,126 @@
-"""`make demo`: one command, two sites, a phone, a site that dies and comes back."""
+"""make demo, as a newcomer uses it: two phones, a call, a dead site, a call, and everything gone at the end."""
 
 import os
+import re
 import signal
+import socket
 import subprocess
-import urllib.request
 
-import json
+import pytest
 
-from bono_lab import Process, UdpClient, until
-from bono_lab.bono import ROOT
-from bono_lab.sip import request, unique
+from bono_lab import until
+from bono_lab.bono import ROOT, program, tcp_open
+from bono_lab.process import Process
+from bono_lab.sip import Background, Call, Client
 
-EDGE = ("127.0.0.1", 5060)
+SCRIPT = ROOT / "scripts/demo"
+ACCESS = ("127.0.0.1", 5060)
+SPROUTS = [(f"127.0.{site}.{number}", 5054) for site in (1, 2) for number in (1, 2)]
 
 
-def status():
+class Demo(Process):
+    """The foreground of `make demo`."""
+
+    def __init__(self, lab):
+        super().__init__("demo", [SCRIPT, "run"], lab.path("demo.log"))
+        self.access = ACCESS
+        lab.add(self)
+
+    def verb(self, *words):
+        done = subprocess.run([SCRIPT, *words], capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout
+
+    def wait_until_site_is(self, site, up):
+        """As bonoctl sees it: both of its targets."""
+        words = f"{2 if up else 0} of 2 up"
+
+        def stands():
+            done = subprocess.run([program("bonoctl"), "-s", program("demo") / "admin.sock", "sites"],
+                                  capture_output=True, text=True, timeout=20, check=False)
+            return re.search(rf"^{site} .*{words}$", done.stdout, re.MULTILINE)
+        until(stands, f"{site} to have {words}:\n{self.tail()}")
+
+    def pids(self):
+        return [int((program("demo") / f"{name}.pid").read_text())
+                for name in ("bono", "site-a", "site-b")]
+
+
+@pytest.fixture
+def demo(lab):
+    return Demo(lab).wait_for_log("Bono's log follows")
+
+
+def phone(lab, demo, user, transport):
+    client = Client(lab, demo, user, transport)
+    client.register()
+    return client
+
+
+def call(caller, callee):
+    """A whole call; the final answer to its INVITE."""
+    def answer():
+        invite = callee.end.request("INVITE")
+        invite.reply(180)
+        invite.reply(200, headers=[("Contact", callee.end.contact(callee.user))])
+        callee.end.request("ACK")
+        callee.end.request("BYE").reply(200)
+    other_side = Background(answer)
+    ours = Call(caller, callee.aor)
+    final = ours.answer()
+    assert final.status == 200, repr(final)
+    ours.ack()
+    assert ours.bye().status == 200
+    other_side.finish()
+
+
+def gone(pid):
     try:
-        with urllib.request.urlopen("http://127.0.0.1:9090/status", timeout=5) as answer:
-            return json.load(answer)
-    except OSError:
-        return None
+        os.kill(pid, 0)
+        return False
+    except ProcessLookupError:
+        return True
 
 
-def serving():
-    page = status()
-    return [site["name"] for site in page["sites"] if site["serving"]] if page else None
-
-
-def demo_word(*words):
-    subprocess.run([ROOT / "scripts" / "demo", *words], check=True, timeout=60, cwd=ROOT,
-                   capture_output=True)
-
-
-def register(phone, user, cseq):
-    return phone.ask(request(
-        "REGISTER", "sip:example.net", phone.via(),
-        [("Contact", phone.contact(user)), ("Supported", "path, outbound"), ("Expires", 300)],
-        user=user, cseq=cseq, call_id=f"demo-{user}"))
-
-
-def message(sender, receiver, user, peer):
-    raw = request("MESSAGE", f"sip:{peer}@example.net", sender.via(),
-                  [("Content-Type", "text/plain")], b"ahoy", user=user, call_id=unique("demo"))
-    sender.send(raw)
-    receiver.request("MESSAGE").reply(200)
-    return sender.response("MESSAGE")
-
-
-def test_demo_runs_and_survives_a_site(lab):
-    demo = Process("demo", [ROOT / "scripts" / "demo", "run"], lab.path("demo.log"), cwd=ROOT,
-                   env={"BUILD": os.environ.get("BUILD", "build")})
-    lab.add(demo)
-
-    def up():
-        assert demo.alive(), demo.tail()
-        return serving() == ["site-a"]
-    until(up, f"the demo to serve from site-a:\n{demo.tail()}", 60)
-    alice, bob = (lab.add(Phone(lab.client_ip())) for _ in range(2))
-    assert register(alice, "alice", 1).status == 200
-    assert register(bob, "bob", 1).status == 200
-    assert message(alice, bob, "alice", "bob").status == 200
-
-    demo_word("kill", "site-a")
-    assert register(alice, "alice", 2).status == 200
-    assert message(bob, alice, "bob", "alice").status == 200
-    until(lambda: serving() == ["site-b"], "site-b to serve", 60)
-
-    demo_word("restore", "site-a")
-    until(lambda: serving() == ["site-a"], "site-a to serve again", 120)
-    assert register(alice, "alice", 3).status == 200
-    assert message(alice, bob, "alice", "bob").status == 200
-
+def test_calls_go_on_when_a_site_is_killed_and_ctrl_c_ends_it_all(lab, demo):
+    demo.wait_until_site_is("site-a", True)
+    demo.wait_until_site_is("site-b", True)
+    alice, bob = phone(lab, demo, "alice", "udp"), phone(lab, demo, "bob", "tcp")
+    call(alice, bob)
+    code, words = demo.verb("kill", "site-a")
+    assert code == 0, words
+    call(bob, alice)        # at once: this very request meets the dead site
+    alice.register()
+    demo.wait_for_log("demo: site-a is dead")
+    code, words = demo.verb("restore", "site-a")
+    assert code == 0, words
+    demo.wait_until_site_is("site-a", True)
+    demo.verb("kill", "site-b")
+    call(alice, bob)        # what site-b learnt meanwhile, site-a knows
+    pids = demo.pids()[:2]
     demo.child.send_signal(signal.SIGINT)
-    demo.wait_for_end(30)
-    until(lambda: status() is None, "the admin page to be gone")
+    assert demo.wait_for_end() == 0
+    assert all(gone(pid) for pid in pids)
+    assert not any(tcp_open(address) for address in [ACCESS, *SPROUTS])
 
 
-class Phone(UdpClient):
-    def __init__(self, ip):
-        super().__init__(ip, EDGE)
+def test_a_program_that_ends_by_itself_is_told(demo):
+    os.kill(demo.pids()[2], signal.SIGKILL)
+    demo.wait_for_log("demo: site-b ended by itself, by SIGKILL")
+    assert demo.verb("restore", "site-b")[0] == 0
+    os.kill(demo.pids()[0], signal.SIGKILL)
+    demo.wait_for_log("demo: bono ended by itself, by SIGKILL")
+    assert demo.wait_for_end() == 1
 
-    def stop(self):
-        self.close()
+
+def test_a_port_in_use_is_told_before_anything_starts(lab):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
+        holder.bind(ACCESS)
+        demo = Demo(lab)
+        assert demo.wait_for_end() == 1
+        assert demo.log_contains("demo: 127.0.0.1:5060/udp is in use (by ")
+
+
+@pytest.mark.parametrize("words", [["kill"], ["kill", "site-x"], ["restore", "site-a"], ["kill", "site-a"]])
+def test_kill_and_restore_say_what_they_miss(words):
+    done = subprocess.run([SCRIPT, *words], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and done.stdout.startswith("demo: ")
