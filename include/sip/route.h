@@ -32,7 +32,8 @@ struct message;
  * Request-URI goes to the end of the Routes and that Route becomes the Request-URI.
  * route_undo_strict, 16.4: the Request-URI is ours because a strict router put it there (the caller
  * knows): the last Route becomes the Request-URI.
- * 1: done, 0: not needed (lr is there, or no Route at all), -ENOMEM; -EINVAL: that Route is malformed.
+ * 1: done, 0: not needed (lr is there, or no Route at all), -ENOMEM; -EINVAL: that Route is
+ * malformed or cannot be a Request-URI (headers, a scheme we do not route), nothing was changed.
  */
 int route_apply_strict(struct message *message);
 int route_undo_strict(struct message *message);

@@ -39,6 +39,12 @@ void route_write_record_routes(struct buffer *out, const struct route_self *outg
 	buffer_append(out, "\r\n", 2);
 }
 
+/* May it become a Request-URI? Table 1 of 19.1.1 forbids headers there; other schemes lead nowhere. */
+static bool is_request_uri(const struct uri *uri)
+{
+	return uri->scheme != URI_OTHER && uri->headers.length == 0;
+}
+
 int route_apply_strict(struct message *message)
 {
 	struct slice request_uri = message->request_uri, value;
@@ -51,6 +57,8 @@ int route_apply_strict(struct message *message)
 		return -EINVAL;
 	if (uri_param(&top.uri, "lr", NULL))
 		return 0;
+	if (!is_request_uri(&top.uri))
+		return -EINVAL;
 	/* Texts outlive the lines they came from, so the order of these does not matter. */
 	err = message_set_request_uri(message, top.uri.text);
 	if (err == 0)
@@ -77,7 +85,7 @@ int route_undo_strict(struct message *message)
 
 	if (count == 0)
 		return 0;
-	if (!message_address(message, HEADER_ROUTE, count - 1, &last))
+	if (!message_address(message, HEADER_ROUTE, count - 1, &last) || !is_request_uri(&last.uri))
 		return -EINVAL;
 	err = message_set_request_uri(message, last.uri.text);
 	if (err == 0)

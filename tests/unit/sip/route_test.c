@@ -71,6 +71,22 @@ static void what_a_strict_router_did_to_us_is_undone(void **state)
 	assert_prints(&message, REQUEST("sip:c@d;x=1", "Route: <sip:p2;lr>\n"));
 }
 
+static void what_cannot_be_a_request_uri_does_not_become_one(void **state)
+{
+	static const char *const requests[] = {
+		REQUEST("sip:c@d", "Route: <http:strict>\n"),
+		REQUEST("sip:c@d", "Route: <sip:strict?Route=x>\n"),
+	};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct message *message = sip_parse(requests[i]);
+
+		assert_int_equal(route_apply_strict(message), -EINVAL);
+		assert_int_equal(route_undo_strict(message), -EINVAL);
+		assert_prints(&message, requests[i]);
+	}
+}
+
 static void route_scene(void *arg)
 {
 	struct message *message;
@@ -103,6 +119,7 @@ int main(void)
 		cmocka_unit_test(a_strict_router_gets_itself_as_request_uri),
 		cmocka_unit_test(loose_routes_are_left_alone),
 		cmocka_unit_test(what_a_strict_router_did_to_us_is_undone),
+		cmocka_unit_test(what_cannot_be_a_request_uri_does_not_become_one),
 		cmocka_unit_test(routes_bear_the_end_of_memory),
 	};
 
