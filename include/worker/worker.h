@@ -29,8 +29,9 @@ struct worker_reports {
 	void (*on_probe_result)(void *arg, uint32_t target_id, uint32_t generation,
 	                        enum health_input result, uint64_t round_trip_us);
 	void (*on_traffic)(void *arg, uint32_t target_id, enum health_input input, uint64_t value);
-	/* The graceful stop is over: the loop has left. */
-	void (*on_stopped)(void *arg, uint8_t worker);
+	/* The graceful stop has come to its end here: nothing is owed any more, or the time is over. The
+	 * worker goes on serving the others until it is told to leave. */
+	void (*on_idle)(void *arg, uint8_t worker);
 	void *arg;
 };
 
@@ -51,8 +52,11 @@ void worker_destroy(struct worker **worker);
 int worker_post_view(struct worker *worker, struct view *view);
 int worker_post_probe(struct worker *worker, uint32_t target_id, uint32_t generation,
                       uint64_t timeout_ms);
-/* No new work; the loop is left when nothing is owed any more, or after limit_ms. */
+/* No new work; on_idle is called when nothing is owed any more, or after limit_ms. */
 int worker_post_stop(struct worker *worker, uint64_t limit_ms);
+/* Leave the loop once everything posted before this has been dealt with: when all workers are idle, the last
+ * answers that one sends by a connection of another have left, too. */
+void worker_post_leave(struct worker *worker);
 
 /* Visit the flows on the worker's own thread; then done, there too. identity NULL: all. */
 struct worker_flow_visit {

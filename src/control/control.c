@@ -17,6 +17,8 @@
 
 /* CONTRACT 2: transactions in flight finish, at most this long. */
 #define STOP_LIMIT_MS 5000
+/* A worker tells when its time is over; one that does not hangs, or its letter was lost. */
+#define STOP_GRACE_MS 1000
 
 /* ---- failover <-> workers ---- */
 
@@ -44,11 +46,15 @@ static const struct failover_events failover_events = {.on_view = on_view, .on_p
 
 /* ---- stopping ---- */
 
-void control_worker_stopped(struct control *control, uint8_t worker)
+/* They leave together: one that owes nothing may hold the connection by which another answers. */
+void control_worker_idle(struct control *control, uint8_t worker)
 {
-	log_info("worker-%u: stopped", worker);
-	if (--control->workers_running == 0)
-		loop_stop(control->loop);
+	log_debug("worker-%u: nothing is owed any more", worker);
+	if (++control->workers_idle < control->worker_count)
+		return;
+	for (unsigned i = 0; i < control->worker_count; i++)
+		worker_post_leave(control->workers[i]);
+	loop_stop(control->loop);
 }
 
 static void stop_at_once(struct control *control)
@@ -56,9 +62,15 @@ static void stop_at_once(struct control *control)
 	log_warning("node %s: stopping at once, transactions in flight are lost",
 	            control->config->node_name);
 	control->stopped_hard = true;
+	timer_stop(loop_timers(control->loop), &control->stop_limit);
 	for (unsigned i = 0; i < control->worker_count; i++)
 		loop_stop(worker_loop(control->workers[i]));
 	loop_stop(control->loop);
+}
+
+static void on_stop_limit(struct timer *timer, void *arg)
+{
+	stop_at_once(arg);
 }
 
 static void on_stop_signal(evutil_socket_t signal_number, short what, void *arg)
@@ -72,7 +84,10 @@ static void on_stop_signal(evutil_socket_t signal_number, short what, void *arg)
 	control->stopping = true;
 	log_info("node %s: stopping, no new work is taken", control->config->node_name);
 	sd_notify(0, "STOPPING=1");
-	for (unsigned i = 0; i < control->worker_count; i++)
+	timer_init(&control->stop_limit, on_stop_limit, control);
+	timer_start(loop_timers(control->loop), &control->stop_limit,
+	            STOP_LIMIT_MS + STOP_GRACE_MS);
+	for (unsigned i = 0; i < control->worker_count && !control->stopped_hard; i++)
 		if (worker_post_stop(control->workers[i], STOP_LIMIT_MS) != 0)
 			stop_at_once(control);
 }
@@ -226,12 +241,10 @@ static int build(struct control *control)
 
 static void tear_down(struct control *control)
 {
-	unsigned running = control->workers_running;
-
 	admin_destroy(&control->admin);
 	failover_destroy(&control->failover);
 	if (control->stopped_hard || !control->stopping)
-		for (unsigned i = 0; i < running; i++)
+		for (unsigned i = 0; i < control->workers_running; i++)
 			loop_stop(worker_loop(control->workers[i]));
 	for (unsigned i = 0; i < control->worker_count; i++)
 		loop_join(worker_loop(control->workers[i]));

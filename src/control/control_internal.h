@@ -19,7 +19,9 @@ struct control {
 	struct listener_settings *listeners; /* owned; texts are the configuration's */
 	struct worker_settings worker_settings;
 	struct worker **workers; /* owned; worker_count of them were created */
-	unsigned worker_count, workers_running;
+	unsigned worker_count, workers_running; /* running: started */
+	unsigned workers_idle;  /* of a graceful stop: those that owe nothing any more */
+	struct timer stop_limit; /* of a graceful stop, should a worker not answer */
 	unsigned next_prober; /* which worker sends the next probe */
 	struct event *signals[3];
 	struct timer watch; /* watchdog */
@@ -40,6 +42,6 @@ extern const struct worker_reports control_reports; /* .arg is to be set */
 
 extern const struct admin_source control_admin_source;
 
-void control_worker_stopped(struct control *control, uint8_t worker);
+void control_worker_idle(struct control *control, uint8_t worker);
 
 #endif

@@ -80,20 +80,20 @@ static void on_traffic(void *arg, uint32_t target_id, enum health_input input, u
 		memory_free(report); /* enough others tell the same */
 }
 
-static void deliver_stopped(struct letter *letter, void *arg)
+static void deliver_idle(struct letter *letter, void *arg)
 {
 	struct report_letter *report = CONTAINER_OF(letter, struct report_letter, letter);
 
-	control_worker_stopped(arg, report->worker);
+	control_worker_idle(arg, report->worker);
 	memory_free(report);
 }
 
-static void on_stopped(void *arg, uint8_t worker)
+static void on_idle(void *arg, uint8_t worker)
 {
 	struct control *control = arg;
-	struct report_letter *report = report_create(control, deliver_stopped);
+	struct report_letter *report = report_create(control, deliver_idle);
 
-	if (report == NULL) /* the stop's own limit ends the waiting */
+	if (report == NULL) /* control does not wait for ever */
 		return;
 	report->worker = worker;
 	loop_post_always(control->loop, &report->letter);
@@ -102,5 +102,5 @@ static void on_stopped(void *arg, uint8_t worker)
 const struct worker_reports control_reports = {
 	.on_probe_result = on_probe_result,
 	.on_traffic = on_traffic,
-	.on_stopped = on_stopped,
+	.on_idle = on_idle,
 };

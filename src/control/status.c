@@ -57,6 +57,8 @@ static void refresh(void *arg)
 		refused += loop_letters_refused(worker_loop(control->workers[i]));
 	metrics_set(control->metrics, METRIC_LETTERS_REFUSED, 0, 0, 0, (int64_t)refused);
 	metrics_set(control->metrics, METRIC_LOG_DROPPED, 0, 0, 0, (int64_t)log_dropped());
+	metrics_set(control->metrics, METRIC_LOOP_LAG_SECONDS, 0, 0, 0,
+	            (int64_t)loop_lag_us(control->loop));
 	metrics_set(control->metrics, METRIC_DRAINING, 0, 0, 0, control->stopping);
 }
 
@@ -152,7 +154,7 @@ static bool visit_flow(struct worker_flow_visit *visit, uint8_t worker, struct f
 
 	if (identity != NULL && flow_binding(flow, slice_from_string(identity)) == NULL)
 		return true;
-	if (part->row_count >= ADMIN_FLOWS_MAX)
+	if (part->row_count > ADMIN_FLOWS_MAX) /* one too many tells that there are more */
 		return false;
 	row = row_create(part->control->listeners, flow, worker, now_ms);
 	if (row == NULL) {

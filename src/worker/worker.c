@@ -13,6 +13,8 @@
 
 /* How often a stopping worker looks whether anything is still owed. */
 #define STOP_LOOK_MS 20
+/* How often the loop's lag, which is told by the second, is counted. */
+#define LAG_LOOK_MS 1000
 /* Packets that other workers passed to this one and it has not yet read: the mailbox counts letters, and what a
  * stranger chooses the length of must be counted in bytes. */
 #define PASSED_BYTES_MAX (16u << 20)
@@ -34,6 +36,7 @@ struct worker {
 	struct transport **sibling_transports; /* owned; the same order, lent to our transport */
 	unsigned sibling_count;
 	atomic_size_t passed_bytes; /* written by the others too */
+	struct timer lag_look;
 	struct timer stop_look;
 	uint64_t stop_at_ms; /* UINT64_MAX: not stopping */
 };
@@ -280,6 +283,15 @@ static int build_proxy(struct worker *worker)
 
 static void look_whether_done(struct timer *timer, void *arg);
 
+static void look_at_lag(struct timer *timer, void *arg)
+{
+	struct worker *worker = arg;
+
+	metrics_set(worker->metrics, METRIC_LOOP_LAG_SECONDS, 0, 0, 0,
+	            (int64_t)loop_lag_us(worker->loop));
+	timer_start(loop_timers(worker->loop), timer, LAG_LOOK_MS);
+}
+
 int worker_create(const struct worker_settings *settings, uint8_t index,
                   struct metrics_registry *registry, const struct worker_reports *reports,
                   struct worker **out)
@@ -295,6 +307,7 @@ int worker_create(const struct worker_settings *settings, uint8_t index,
 	worker->reports = *reports;
 	worker->stop_at_ms = UINT64_MAX;
 	timer_init(&worker->stop_look, look_whether_done, worker);
+	timer_init(&worker->lag_look, look_at_lag, worker);
 	branch_source_init(&worker->branches, index);
 	snprintf(name, sizeof(name), "worker-%u", index);
 	err = loop_create(name, &worker->loop);
@@ -309,6 +322,7 @@ int worker_create(const struct worker_settings *settings, uint8_t index,
 		err = build_proxy(worker);
 	if (err != 0)
 		goto out;
+	look_at_lag(&worker->lag_look, worker);
 	*out = worker;
 	worker = NULL;
 out:
@@ -437,18 +451,13 @@ struct stop_letter {
 	uint64_t limit_ms;
 };
 
-static void leave(struct worker *worker)
-{
-	loop_stop(worker->loop);
-	worker->reports.on_stopped(worker->reports.arg, worker->index);
-}
-
+/* The loop turns on: answers of other workers may have to leave by connections of this one. */
 static void look_whether_done(struct timer *timer, void *arg)
 {
 	struct worker *worker = arg;
 
 	if (proxy_busy(worker->proxy) == 0 || loop_now_ms(worker->loop) >= worker->stop_at_ms)
-		leave(worker);
+		worker->reports.on_idle(worker->reports.arg, worker->index);
 	else
 		timer_start(loop_timers(worker->loop), timer, STOP_LOOK_MS);
 }
@@ -476,6 +485,24 @@ int worker_post_stop(struct worker *worker, uint64_t limit_ms)
 	letter->limit_ms = limit_ms;
 	loop_post_always(worker->loop, &letter->letter);
 	return 0;
+}
+
+static void deliver_leave(struct letter *letter, void *arg)
+{
+	loop_stop(((struct worker *)arg)->loop);
+	memory_free(letter);
+}
+
+void worker_post_leave(struct worker *worker)
+{
+	struct letter *letter = memory_alloc(sizeof(*letter));
+
+	if (letter == NULL) { /* without waiting for its mailbox, then */
+		loop_stop(worker->loop);
+		return;
+	}
+	*letter = (struct letter){.deliver = deliver_leave, .drop = drop_letter, .arg = worker};
+	loop_post_always(worker->loop, letter);
 }
 
 struct visit_letter {
