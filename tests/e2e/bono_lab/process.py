@@ -1,5 +1,6 @@
 """A program under test: started in a group of its own, watched, stopped, its last words kept."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -8,6 +9,15 @@ from .wait import until
 
 SANITIZER_WORDS = (b"ERROR: AddressSanitizer", b"ERROR: LeakSanitizer", b"runtime error:",
                    b"WARNING: ThreadSanitizer")
+
+
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent():
+    """In the child: a test run that is killed leaves nothing behind."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Process:
@@ -23,7 +33,8 @@ class Process:
         environment.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
         with open(log_path, "ab") as log:
             self.child = subprocess.Popen(self.argv, stdin=stdin, stdout=log, stderr=log,
-                                          env=environment, cwd=cwd, start_new_session=True)
+                                          env=environment, cwd=cwd, start_new_session=True,
+                                          preexec_fn=end_with_parent)
 
     @property
     def pid(self):
