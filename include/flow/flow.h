@@ -1,7 +1,9 @@
 /*
  * A flow: one client seen through one hop, and what its registrations taught us. RFC 5626.
- * Owned by the flow table of its worker. Memory is stated: see docs/PERFORMANCE.md (under 1.5 KiB on UDP
+ * Owned by the flow table of its worker. Memory is stated: see docs/PERFORMANCE.md (under 1 KiB on UDP
  * with one binding of ordinary length).
+ * A flow may carry a whole PBX: whatever stands here costs the same with one binding and with 100,000, except
+ * flow_binding_at, and the end of the flow.
  */
 #ifndef BONO_FLOW_FLOW_H
 #define BONO_FLOW_FLOW_H
@@ -44,16 +46,18 @@ void flow_touch(struct flow *flow);
  * binding whose contact we sent; see binding.h. That binding is removed when it was asked to go or is not
  * listed any more, and a UDP flow ends with its last one (look at flow_state afterwards; the pointer is good
  * until the turn ends). A binding of the same AoR, instance and reg-id on another flow of this worker is
- * replaced (RFC 5626 5.3). -ENOMEM and -EMSGSIZE (beyond 16 KiB of text) leave what was known.
+ * replaced (RFC 5626 5.3). What was known is left by -ENOMEM, -EMSGSIZE (beyond 16 KiB of text or 512
+ * identities), -ENOBUFS (the worker holds its limit of bindings and this would be one more; the table counts
+ * and logs it) and -ENOENT (the flow has ended in this very turn).
  */
 int flow_learn(struct flow *flow, const struct registration *registration,
                const struct message *response);
 
 /* The binding of this address-of-record (canonical spelling, uri_canonical), or NULL. */
 const struct binding *flow_binding(const struct flow *flow, struct slice aor);
-/* All bindings in order of registration: 0.. */
+/* All bindings in order of registration, a refresh keeps its place: 0.. Walks there: for the operator's eyes. */
 const struct binding *flow_binding_at(const struct flow *flow, unsigned index);
-/* The binding whose associated identities hold this URI (or, none given: the first); NULL: the flow has
+/* A binding whose associated identities hold this URI (or, none given: the first); NULL: the flow has
  * none. *identity: the name-addr of the P-Asserted-Identity we vouch for: the preferred one if it is one
  * of the associated URIs, else the default. TS 24.229 5.2.6.3, RFC 3325 5. */
 const struct binding *flow_identity_for(const struct flow *flow, const struct name_addr *preferred,

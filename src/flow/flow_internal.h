@@ -59,6 +59,7 @@ struct flow {
 	struct list bindings; /* owned; empty until a REGISTER succeeds */
 	struct timer idle;    /* runs on UDP, without a binding */
 	struct hash_link by_hop, by_id;
+	struct list_link by_birth;
 	struct grave grave;
 	char token[FLOW_TOKEN_TEXT_MAX];
 };
@@ -70,6 +71,7 @@ struct flow_table {
 	const struct flow_table_events *events;
 	void *arg;
 	struct hash_table hops, ids; /* every flow is in both */
+	struct list by_birth;        /* and in this: ids rise */
 	struct binding_index bindings;
 	struct hash_table ended;     /* tombstones by id */
 	struct list ended_by_age;    /* the same, oldest first */

@@ -95,6 +95,7 @@ int flow_table_create(struct loop *loop, const struct flow_table_settings *setti
 	table->arg = arg;
 	/* A token of an earlier life must not name a flow of this one even if the clock stood still. */
 	table->next_id = (random_u64() >> 16) + 1;
+	list_init(&table->by_birth);
 	list_init(&table->ended_by_age);
 	err = flow_table_init_indexes(table);
 	if (err != 0) {
@@ -124,16 +125,11 @@ static void flow_leave(struct flow_table *table, struct flow *flow, enum flow_cl
 	flow_drop_bindings(flow);
 	hash_table_remove(&table->hops, &flow->by_hop);
 	hash_table_remove(&table->ids, &flow->by_id);
+	list_remove(&table->by_birth, &flow->by_birth);
 	table->counts[flow->hop.transport]--;
 	metrics_add(table->metrics, METRIC_FLOWS, flow->hop.transport, 0, 0, -1);
 	metrics_add(table->metrics, METRIC_FLOW_CLOSED, reason, 0, 0, 1);
 	loop_bury(table->loop, &flow->grave, flow_free);
-}
-
-static bool flow_shut_down(struct hash_link *link, void *arg)
-{
-	flow_leave(arg, CONTAINER_OF(link, struct flow, by_id), FLOW_CLOSE_SHUTDOWN);
-	return true;
 }
 
 void flow_table_destroy(struct flow_table **table)
@@ -144,7 +140,8 @@ void flow_table_destroy(struct flow_table **table)
 	if (dead == NULL)
 		return;
 	*table = NULL;
-	hash_table_visit(&dead->ids, flow_shut_down, dead);
+	while ((link = list_first(&dead->by_birth)) != NULL)
+		flow_leave(dead, CONTAINER_OF(link, struct flow, by_birth), FLOW_CLOSE_SHUTDOWN);
 	while ((link = list_first(&dead->ended_by_age)) != NULL)
 		tombstone_remove(dead, CONTAINER_OF(link, struct tombstone, by_age));
 	hash_table_free(&dead->hops);
@@ -255,6 +252,7 @@ static int flow_create(struct flow_table *table, const struct hop *hop, struct f
 	flow_write_token(flow);
 	hash_table_insert(&table->hops, &flow->by_hop, hop_hash(hop));
 	hash_table_insert(&table->ids, &flow->by_id, id_hash(flow->id));
+	list_append(&table->by_birth, &flow->by_birth);
 	table->counts[hop->transport]++;
 	metrics_add(table->metrics, METRIC_FLOWS, hop->transport, 0, 0, 1);
 	if (!transport_is_stream(hop->transport))
@@ -403,22 +401,41 @@ size_t flow_table_registrations(const struct flow_table *table)
 	return table->bindings.count;
 }
 
-struct visiting {
-	bool (*visit)(struct flow *flow, void *arg);
-	void *arg;
-};
-
-static bool visit_flow(struct hash_link *link, void *arg)
-{
-	const struct visiting *visiting = arg;
-
-	return visiting->visit(CONTAINER_OF(link, struct flow, by_id), visiting->arg);
-}
-
 void flow_table_visit(struct flow_table *table, bool (*visit)(struct flow *flow, void *arg),
                       void *arg)
 {
-	struct visiting visiting = {visit, arg};
+	LIST_FOR_EACH_SAFE(link, &table->by_birth) {
+		if (!visit(CONTAINER_OF(link, struct flow, by_birth), arg))
+			return;
+	}
+}
 
-	hash_table_visit(&table->ids, visit_flow, &visiting);
+/* The first flow younger than this one, which may have ended meanwhile: then it is looked for. */
+static struct list_link *link_after(struct flow_table *table, uint64_t id)
+{
+	struct flow *flow = flow_table_find(table, id);
+
+	if (flow != NULL)
+		return flow->by_birth.next;
+	LIST_FOR_EACH(link, &table->by_birth) {
+		if (CONTAINER_OF(link, struct flow, by_birth)->id > id)
+			return link;
+	}
+	return &table->by_birth.head;
+}
+
+uint64_t flow_table_visit_some(struct flow_table *table, uint64_t after, unsigned count,
+                               bool (*visit)(struct flow *flow, void *arg), void *arg)
+{
+	struct list_link *link = link_after(table, after), *next;
+
+	for (; link != &table->by_birth.head && count > 0; link = next, count--) {
+		struct flow *flow = CONTAINER_OF(link, struct flow, by_birth);
+
+		next = link->next;
+		after = flow->id;
+		if (!visit(flow, arg))
+			return 0;
+	}
+	return link != &table->by_birth.head ? after : 0;
 }
