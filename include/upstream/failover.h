@@ -52,6 +52,8 @@ struct failover_target_spec {
 	struct address address;
 	enum sip_transport transport;
 	unsigned weight;
+	unsigned priority; /* 0 first; the next only when none of it is usable (RFC 2782) */
+	const char *host;  /* the configured name it was found by; NULL: configured as an address */
 };
 
 /*
