@@ -46,9 +46,9 @@ void flow_touch(struct flow *flow);
  * binding whose contact we sent; see binding.h. That binding is removed when it was asked to go or is not
  * listed any more, and a UDP flow ends with its last one (look at flow_state afterwards; the pointer is good
  * until the turn ends). A binding of the same AoR, instance and reg-id on another flow of this worker is
- * replaced (RFC 5626 5.3). What was known is left by -ENOMEM, -EMSGSIZE (beyond 16 KiB of text or 512
- * identities), -ENOBUFS (the worker holds its limit of bindings and this would be one more; the table counts
- * and logs it) and -ENOENT (the flow has ended in this very turn).
+ * replaced (RFC 5626 5.3). What was known is left by -ENOMEM, -EMSGSIZE (beyond 16 KiB of text), -ENOBUFS
+ * (the worker holds its limit of bindings and this would be one more; the table counts and logs it) and
+ * -ENOENT (the flow has ended in this very turn).
  */
 int flow_learn(struct flow *flow, const struct registration *registration,
                const struct message *response);

@@ -16,8 +16,6 @@
 #define GRANT_CONTACTS_MAX 256
 /* All that we keep of one binding; an ordinary one has 300 bytes, one with 100 identities 6 KiB. */
 #define BINDING_TEXT_MAX 16384
-/* Each costs 48 bytes in the index. 16 KiB of text hold 400 of ordinary length. */
-#define BINDING_IDENTITIES_MAX 512
 /* RFC 3261 10.2: what a registrar may assume when nothing is said. */
 #define EXPIRES_DEFAULT_S 3600
 #define EXPIRES_MAX_S 0xffffffffu
@@ -341,12 +339,11 @@ static int draft_write(struct draft *draft, struct slice aor, const struct grant
 	draft->identities_length = text->length - start;
 	if (text->failed)
 		return -ENOMEM;
-	if (text->length > BINDING_TEXT_MAX || draft->identity_count > BINDING_IDENTITIES_MAX)
-		return -EMSGSIZE;
-	return 0;
+	return text->length > BINDING_TEXT_MAX ? -EMSGSIZE : 0;
 }
 
-_Static_assert(BINDING_TEXT_MAX <= UINT16_MAX, "lengths within a binding have 16 bits");
+/* The message layer lets no more than 128 identities pass; each has some bytes of text. */
+_Static_assert(BINDING_TEXT_MAX <= UINT16_MAX, "lengths and counts of a binding have 16 bits");
 
 static char *binding_text(const struct binding *binding)
 {
@@ -356,10 +353,10 @@ static char *binding_text(const struct binding *binding)
 /* Where each stands and what it is found by. One that is no URI (a lenient reader wrote it) is never found. */
 static int binding_mark_identities(struct binding *binding, struct buffer *scratch)
 {
-	struct slice rest = slice_of(binding_text(binding) + binding->aor_length +
-	                                     binding->contact_length + binding->instance_length +
-	                                     binding->service_route_length,
-	                             binding->identities_length);
+	struct slice rest =
+		slice_of(binding_text(binding) + binding->aor_length + binding->contact_length +
+	                         binding->instance_length + binding->service_route_length,
+	                 binding->identities_length);
 	struct name_addr parsed;
 	unsigned i;
 

@@ -93,7 +93,8 @@ static void flow_lost_binding(struct flow *flow, enum flow_close reason)
 	if (flow->hop.transport == TRANSPORT_UDP)
 		flow_table_close(flow->table, flow, reason);
 	else
-		flow_set_state(flow, FLOW_NEW); /* a stream's flow is its connection: RFC 5626 3.1 */
+		flow_set_state(flow,
+		               FLOW_NEW); /* a stream's flow is its connection: RFC 5626 3.1 */
 }
 
 static void binding_on_life(struct timer *timer, void *arg)

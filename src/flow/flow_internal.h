@@ -73,8 +73,8 @@ struct flow_table {
 	struct hash_table hops, ids; /* every flow is in both */
 	struct list by_birth;        /* and in this: ids rise */
 	struct binding_index bindings;
-	struct hash_table ended;     /* tombstones by id */
-	struct list ended_by_age;    /* the same, oldest first */
+	struct hash_table ended;  /* tombstones by id */
+	struct list ended_by_age; /* the same, oldest first */
 	uint64_t next_id;
 	size_t counts[TRANSPORTS];
 	uint64_t full_told_ms; /* when the log said last that bindings are refused; 0: never */
@@ -97,7 +97,7 @@ bool grant_find(const struct message *response, struct slice contacts, struct sl
                 uint32_t reg_id, uint32_t requested_s, struct grant *out);
 /* True if "\n"-separated contacts name this URI (19.1.4). */
 bool contacts_name(struct slice contacts, struct slice uri);
-/* In no list and no index yet. -EMSGSIZE: too much text or too many identities. */
+/* In no list and no index yet. -EMSGSIZE: too much text. */
 int binding_create(struct slice aor, const struct grant *grant, const struct message *response,
                    uint64_t now_ms, struct binding **out);
 void binding_destroy(struct binding **binding); /* one that was never used */

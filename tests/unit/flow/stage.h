@@ -138,7 +138,8 @@ static inline struct message *stage_parse(const char *text)
 	fault = message_parse(slice_from_string(text), 65535, &message, &verdict);
 	if (fault != MESSAGE_SOUND) {
 		if (fault != MESSAGE_NO_MEMORY)
-			fail_msg("%s: %s", message_fault_name(fault), text);
+			fail_msg("%s %s: %s", message_fault_name(fault),
+			         guard_verdict_name(verdict), text);
 		message_destroy(&message);
 		return NULL;
 	}
