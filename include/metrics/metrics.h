@@ -28,6 +28,7 @@ enum metric {
 #define METRICS_LOOPS_MAX 257 /* 256 workers (the owner's number in a branch has 8 bits), control */
 #define METRICS_SITES_MAX 32  /* config/schema.c allows no more */
 #define METRICS_TARGETS_MAX 1024 /* VIEW_TARGETS_MAX */
+#define METRICS_NAMES_MAX 256    /* of DNS: config/check.c allows no more */
 
 /*
  * Labels. Most values are those of an enumeration that lives above this layer (named here) and keep its
@@ -54,6 +55,8 @@ enum metrics_label {
 	LABEL_SITE,               /* metrics_name_site */
 	LABEL_SITE_FROM,          /* the same, as label from_site */
 	LABEL_SITE_TO,            /* the same, as label to_site */
+	LABEL_DNS_NAME,           /* metrics_name_dns */
+	LABEL_DNS_RESULT,         /* enum dns_result */
 	LABEL_LOOP,               /* metrics_create */
 	LABELS
 };
@@ -105,6 +108,12 @@ enum failover_reason {
 	FAILOVER_TIMEOUT,    /* the transaction timed out */
 	FAILOVER_OVERLOADED, /* 503 */
 	FAILOVER_OTHER
+};
+
+enum dns_result {
+	DNS_RESULT_GOOD,
+	DNS_RESULT_NEGATIVE, /* no such name, no such record: what was known is kept */
+	DNS_RESULT_FAILED    /* no answer, or none that could be used, to some question of it at least */
 };
 
 /* The guard's verdicts but GUARD_PASS, the message's faults but SOUND and GUARDED, the framer's. */
@@ -181,11 +190,12 @@ int64_t metrics_read(const struct metrics_registry *registry, enum metric metric
 /* The sum over all series of a metric. Any thread. */
 int64_t metrics_total(const struct metrics_registry *registry, enum metric metric);
 
-/* Control names sites and targets; their series are written from then on. Ids as in the view. A name given
+/* Control names sites, targets and names of DNS; their series are written from then on. Ids as in the view. A name given
  * again replaces the first. -ERANGE beyond the maximum. The thread that calls metrics_write. */
 int metrics_name_site(struct metrics_registry *registry, unsigned index, const char *site);
 int metrics_name_target(struct metrics_registry *registry, unsigned id, const char *site,
                         const char *target);
+int metrics_name_dns(struct metrics_registry *registry, unsigned index, const char *name);
 
 /* Prometheus text exposition 0.0.4 of everything. */
 void metrics_write(const struct metrics_registry *registry, struct buffer *out);

@@ -47,6 +47,8 @@ static const char *label_text(const struct series *series, unsigned label)
 	case LABEL_SITE_FROM:
 	case LABEL_SITE_TO:
 		return metrics_site_name(series->registry, series->index[label]);
+	case LABEL_DNS_NAME:
+		return metrics_dns_name(series->registry, series->index[label]);
 	case LABEL_LOOP:
 		return metrics_loop_name(series->registry, (unsigned)series->loop);
 	default:
@@ -154,6 +156,8 @@ static bool is_named(const struct metrics_registry *registry, enum metrics_label
 	case LABEL_SITE_FROM:
 	case LABEL_SITE_TO:
 		return metrics_site_name(registry, index) != NULL;
+	case LABEL_DNS_NAME:
+		return metrics_dns_name(registry, index) != NULL;
 	case LABEL_TARGET:
 		return metrics_target_name(registry, index, &site) != NULL;
 	default:
@@ -240,7 +244,7 @@ static void write_doc_values(struct buffer *out)
 {
 	buffer_append_string(out,
 	                     "\n## Values of the labels\n\n"
-	                     "`site`, `from_site`, `to_site` and `target` are the names of the "
+	                     "`site`, `from_site`, `to_site`, `target` and `name` are the names of the "
 	                     "configuration; `loop` is `control` or `worker-N`.\n\n"
 	                     "| label | of | values |\n|---|---|---|\n");
 	for (unsigned i = LABEL_NONE + 1; i < LABELS; i++) {

@@ -60,6 +60,7 @@ static const char *const health_reason[] = {
 	"probe_refused",  "probe_503",   "traffic_refused",  "traffic_reset",
 	"traffic_silent", "traffic_503", "retry_after_over", "operator",
 };
+static const char *const dns_result[] = {"good", "negative", "failed"};
 static const char *const failover_reason[] = {
 	"refused", "reset", "silent", "timeout", "overloaded", "other",
 };
@@ -100,6 +101,8 @@ static const struct {
 	[LABEL_SITE] = {"site", NULL, METRICS_SITES_MAX},
 	[LABEL_SITE_FROM] = {"from_site", NULL, METRICS_SITES_MAX},
 	[LABEL_SITE_TO] = {"to_site", NULL, METRICS_SITES_MAX},
+	[LABEL_DNS_NAME] = {"name", NULL, METRICS_NAMES_MAX},
+	[LABEL_DNS_RESULT] = VALUES("result", dns_result),
 	[LABEL_LOOP] = {"loop", NULL, 1},
 };
 

@@ -32,6 +32,8 @@ enum {
 	SIZE_SITE = METRICS_SITES_MAX,
 	SIZE_SITE_FROM = METRICS_SITES_MAX,
 	SIZE_SITE_TO = METRICS_SITES_MAX,
+	SIZE_DNS_NAME = METRICS_NAMES_MAX,
+	SIZE_DNS_RESULT = DNS_RESULT_FAILED + 1,
 	SIZE_LOOP = 1
 };
 
@@ -111,6 +113,7 @@ struct metrics_registry {
 	unsigned count;
 	char *sites[METRICS_SITES_MAX];
 	struct target_name targets[METRICS_TARGETS_MAX];
+	char *names[METRICS_NAMES_MAX];
 };
 
 int metrics_registry_create(struct metrics_registry **out)
@@ -145,6 +148,8 @@ void metrics_registry_destroy(struct metrics_registry **registry)
 		memory_free(r->targets[i].site);
 		memory_free(r->targets[i].target);
 	}
+	for (unsigned i = 0; i < METRICS_NAMES_MAX; i++)
+		memory_free(r->names[i]);
 	memory_free(r);
 }
 
@@ -326,6 +331,13 @@ int metrics_name_target(struct metrics_registry *registry, unsigned id, const ch
 	return replace_text(&registry->targets[id].target, target);
 }
 
+int metrics_name_dns(struct metrics_registry *registry, unsigned index, const char *name)
+{
+	if (index >= METRICS_NAMES_MAX)
+		return -ERANGE;
+	return replace_text(&registry->names[index], name);
+}
+
 unsigned metrics_loop_count(const struct metrics_registry *registry)
 {
 	return registry->count;
@@ -339,6 +351,11 @@ const char *metrics_loop_name(const struct metrics_registry *registry, unsigned 
 const char *metrics_site_name(const struct metrics_registry *registry, unsigned index)
 {
 	return registry->sites[index];
+}
+
+const char *metrics_dns_name(const struct metrics_registry *registry, unsigned index)
+{
+	return registry->names[index];
 }
 
 const char *metrics_target_name(const struct metrics_registry *registry, unsigned id,
