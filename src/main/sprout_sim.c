@@ -33,7 +33,7 @@ static const char usage[] =
         "REGISTER\n"
 	"  --control SOCKET                  take fault lines on this Unix socket:\n"
 	"      fault TARGET none|refuse|blackhole|hang|slow MS|status CODE [RETRY-AFTER]|loss "
-        "PERCENT\n"
+        "PERCENT|mute\n"
 	"      requests TARGET               count of requests by method\n"
 	"      registrations                 count of contacts in the store\n"
 	"      TARGET is the HOST:PORT of a --listen or *\n"

@@ -129,7 +129,8 @@ enum fault_kind {
 	FAULT_HANG,
 	FAULT_SLOW,
 	FAULT_STATUS,
-	FAULT_LOSS
+	FAULT_LOSS,
+	FAULT_MUTE
 };
 
 struct fault {

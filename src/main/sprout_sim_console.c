@@ -1,6 +1,6 @@
 /*
  * The control socket: lines in, one answer line for each.
- *	fault TARGET none|refuse|blackhole|hang|slow MS|status CODE [RETRY-AFTER]|loss PERCENT   -> ok
+ *	fault TARGET none|refuse|blackhole|hang|slow MS|status CODE [RETRY-AFTER]|loss PERCENT|mute   -> ok
  *	requests TARGET      -> ok REGISTER=12 INVITE=3 ... (what passed the fault since the start)
  *	registrations        -> ok 12 (contacts in the store)
  * TARGET is the HOST:PORT of a --listen, or *. Anything else -> error: why. Main thread.

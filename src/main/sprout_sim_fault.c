@@ -7,6 +7,7 @@
  *	slow MS          looks at everything MS milliseconds later
  *	status CODE [RETRY-AFTER]   answers every new request, OPTIONS too, with that status
  *	loss PERCENT     loses that share of the messages, each way
+ *	mute             answers OPTIONS to itself; everything else is taken and lost: probes see nothing wrong
  * The Sprout's thread, but for sprout_set_fault.
  */
 #include "sprout_sim.h"
@@ -38,7 +39,7 @@ struct held {
 static const char *const fault_names[] = {
 	[FAULT_NONE] = "none", [FAULT_REFUSE] = "refuse", [FAULT_BLACKHOLE] = "blackhole",
 	[FAULT_HANG] = "hang", [FAULT_SLOW] = "slow",     [FAULT_STATUS] = "status",
-	[FAULT_LOSS] = "loss",
+	[FAULT_LOSS] = "loss",     [FAULT_MUTE] = "mute",
 };
 
 const char *fault_name(enum fault_kind kind)
@@ -97,8 +98,8 @@ bool fault_parse(struct slice text, struct fault *out, const char **wrong)
 	struct slice word = next_word(&rest);
 
 	*out = (struct fault){0};
-	*wrong = "expected none, refuse, blackhole, hang, slow MS, status CODE [RETRY-AFTER] or "
-	         "loss PERCENT";
+	*wrong = "expected none, refuse, blackhole, hang, slow MS, status CODE [RETRY-AFTER], "
+	         "loss PERCENT or mute";
 	for (unsigned i = 0; i < ARRAY_LENGTH(fault_names); i++) {
 		if (!slice_equal(word, slice_from_string(fault_names[i])))
 			continue;
@@ -194,6 +195,7 @@ bool fault_stops_packet(struct sprout *sprout, const struct packet *packet, bool
 	switch (sprout->fault.kind) {
 	case FAULT_NONE:
 	case FAULT_STATUS:
+	case FAULT_MUTE: /* told apart when it is read */
 		return false;
 	case FAULT_LOSS:
 		return lose(sprout);

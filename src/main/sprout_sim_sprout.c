@@ -108,6 +108,13 @@ static bool is_probe(const struct message *request)
 	       message_request_uri(request, &uri) != NULL && uri.user.length == 0;
 }
 
+/* FAULT_MUTE: only probes get through. */
+static bool is_lost_on_mute(const struct sprout *sprout, const struct message *message)
+{
+	return sprout->fault.kind == FAULT_MUTE &&
+	       !(message_is_request(message) && is_probe(message));
+}
+
 static void reply_fault_status(struct sprout *sprout, struct message *request,
                                const struct hop *hop)
 {
@@ -207,6 +214,8 @@ void sprout_receive(struct sprout *sprout, struct slice bytes, const struct hop 
 		fault = MESSAGE_BAD_LENGTH;
 	if (fault != MESSAGE_SOUND)
 		on_broken(sprout, message, hop, fault);
+	else if (is_lost_on_mute(sprout, message))
+		log_debug("%s: mute", sprout->name);
 	else if (message_is_request(message))
 		on_request(sprout, &message, hop);
 	else if (!txn_table_match_response(sprout->txns, &message, hop))

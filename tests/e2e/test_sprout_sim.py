@@ -514,6 +514,16 @@ def test_status_answers_everything_with_it(lab, pair, alice):
     assert alice.register().status == 200
 
 
+def test_mute_answers_probes_alone(lab, pair, alice):
+    pair.sim.fault("mute", pair.addresses[0])
+    alice.end.send(request("MESSAGE", alice.aor, alice.end.via()))
+    assert answer_of(lab, pair.sprout) == 200
+    with pytest.raises(AssertionError):
+        alice.end.response("MESSAGE", patience=0.3)
+    pair.sim.fault("none")
+    assert alice.register().status == 200
+
+
 def test_loss_of_all_is_silence_and_of_nothing_is_none(lab, pair):
     pair.sim.fault("loss 100")
     assert answer_of(lab, pair.sprout) is None
@@ -653,7 +663,7 @@ def test_wrong_users_file_is_told_with_its_line(lab):
 def test_help_names_every_fault():
     done = subprocess.run([program("sprout-sim"), "--help"], capture_output=True, text=True, timeout=20,
                           check=True)
-    for fault in ("none", "refuse", "blackhole", "hang", "slow", "status", "loss"):
+    for fault in ("none", "refuse", "blackhole", "hang", "slow", "status", "loss", "mute"):
         assert fault in done.stdout
 
 
