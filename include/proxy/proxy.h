@@ -12,6 +12,7 @@
 #include "transaction/txn_table.h"
 #include "transport/transport.h"
 #include "upstream/health.h"
+#include "upstream/stats.h"
 #include "upstream/view.h"
 
 struct proxy;
@@ -54,6 +55,8 @@ void proxy_set_view(struct proxy *proxy, struct view *view);
 const struct view *proxy_view(const struct proxy *proxy);
 /* Refuse new work (graceful stop): 503 to new requests; transactions under way go on. */
 void proxy_stop_new_work(struct proxy *proxy);
+/* What was counted of the targets since the last taking (traffic_stats_take). */
+unsigned proxy_take_stats(struct proxy *proxy, struct target_stats *out, unsigned max);
 /* Response contexts that still owe an answer. */
 size_t proxy_busy(const struct proxy *proxy);
 

@@ -75,8 +75,10 @@ void attempt_branch_done(struct branch *branch)
 	branch->context->live--;
 	timer_stop(loop_timers(proxy->loop), &branch->first_answer);
 	timer_stop(loop_timers(proxy->loop), &branch->timer_c);
-	if (branch->target_id != UINT32_MAX)
-		metrics_add(proxy->metrics, METRIC_TARGET_IN_FLIGHT, branch->target_id, 0, 0, -1);
+	if (branch->target_id == UINT32_MAX)
+		return;
+	proxy->outstanding[branch->target_id]--;
+	metrics_add(proxy->metrics, METRIC_TARGET_IN_FLIGHT, branch->target_id, 0, 0, -1);
 }
 
 /*
@@ -98,24 +100,65 @@ bool attempt_branch_is_for_client(struct slice branch)
 	return branch_read(branch, NULL, &number, NULL) && (number & 1) != 0;
 }
 
-/* The attempt brought nothing: remember why, for the counters and the decision line. */
-static void note_failure(struct branch *branch, enum failover_reason reason)
-{
-	struct response_context *context = branch->context;
-
-	context->last_failure = reason;
-	context->last_site = branch->site;
-	context->last_target = branch->target_id;
-	if (branch->target_id != UINT32_MAX)
-		metrics_add(context->proxy->metrics, METRIC_TARGET_FAILURES, branch->target_id,
-		            reason, 0, 1);
-}
-
 /* Whether silence is the target's own. An INVITE gets its 100 and a REGISTER its answer from the Sprout itself;
  * other requests wait for a phone, and who owns a silent phone must not be able to condemn a Sprout with it. */
 static bool silence_is_evidence(const struct response_context *context)
 {
 	return context->method == METHOD_INVITE || context->method == METHOD_REGISTER;
+}
+
+/* For the statistics of control: what may be held against the target. */
+static void count_failure(const struct response_context *context, uint32_t target_id,
+                          enum failover_reason reason)
+{
+	struct traffic_stats *stats = context->proxy->stats;
+
+	if (reason == FAILOVER_REFUSED)
+		traffic_stats_failed(stats, target_id, TRAFFIC_REFUSED);
+	else if (reason == FAILOVER_RESET)
+		traffic_stats_failed(stats, target_id, TRAFFIC_RESET);
+	else if (reason == FAILOVER_OVERLOADED)
+		traffic_stats_failed(stats, target_id, TRAFFIC_OVERLOADED);
+	else if (reason == FAILOVER_SILENT && silence_is_evidence(context))
+		traffic_stats_failed(stats, target_id, TRAFFIC_SILENT);
+}
+
+/* The attempt brought nothing: remember why, for the counters and the decision line. */
+static void note_failure(struct branch *branch, enum failover_reason reason)
+{
+	struct response_context *context = branch->context;
+
+	if (branch->target_id == UINT32_MAX) {
+		context->last_failure = reason;
+		return;
+	}
+	choose_note_failure(context, branch->site, branch->target_id, reason);
+	metrics_add(context->proxy->metrics, METRIC_TARGET_FAILURES, branch->target_id, reason, 0, 1);
+	count_failure(context, branch->target_id, reason);
+}
+
+/* Silence is called so after first_answer, or after four times what this site usually takes if that is longer. */
+static uint64_t patience_ms(const struct proxy *proxy, uint32_t site)
+{
+	uint64_t usual_ms = site < proxy->view->site_count
+	                            ? proxy->view->sites[site].response_us * 4 / 1000
+	                            : 0;
+	uint64_t limit = proxy->settings->deadline_ms / 2;
+
+	if (usual_ms > limit)
+		usual_ms = limit;
+	return usual_ms > proxy->settings->first_answer_ms ? usual_ms
+	                                                   : proxy->settings->first_answer_ms;
+}
+
+/* A silent target that goes on answering others is slow, not dead: leaving it costs of the budget. */
+static bool may_leave(struct branch *branch, uint64_t now_ms)
+{
+	struct proxy *proxy = branch->context->proxy;
+
+	if (now_ms - proxy->heard_ms[branch->target_id] > proxy->settings->first_answer_ms)
+		return true;
+	return budget_spend(&proxy->budget, now_ms);
 }
 
 static void on_first_answer_missing(struct timer *timer, void *arg)
@@ -133,8 +176,13 @@ static void on_first_answer_missing(struct timer *timer, void *arg)
 		timer_start(loop_timers(proxy->loop), timer, sent_ms + BUSY_ANSWER_MS - now);
 		return;
 	}
-	if (silence_is_evidence(context))
-		attempt_report(proxy, branch->target_id, HEALTH_TRAFFIC_SILENT, 0);
+	if (!branch->silent && silence_is_evidence(context))
+		attempt_report(proxy, branch->target_id, HEALTH_TRAFFIC_SILENT, sent_ms);
+	branch->silent = true;
+	if (!may_leave(branch, now)) { /* it waits on; the deadline has the last word */
+		timer_start(loop_timers(proxy->loop), timer, patience_ms(proxy, branch->site));
+		return;
+	}
 	note_failure(branch, FAILOVER_SILENT);
 	/* It stays in the context: a late answer is still an answer (RFC 3261 16.7). */
 	branch->abandoned = true;
@@ -192,8 +240,10 @@ static struct branch *branch_create(struct response_context *context,
 	timer_init(&branch->timer_c, on_timer_c, branch);
 	list_append(&context->branches, &branch->link);
 	context->live++;
-	if (target != NULL)
+	if (target != NULL) {
+		context->proxy->outstanding[target->id]++;
 		metrics_add(context->proxy->metrics, METRIC_TARGET_IN_FLIGHT, target->id, 0, 0, 1);
+	}
 	return branch;
 }
 
@@ -204,7 +254,7 @@ static void branch_start_timers(struct branch *branch)
 
 	if (branch->target_id != UINT32_MAX)
 		timer_start(loop_timers(proxy->loop), &branch->first_answer,
-		            proxy->settings->first_answer_ms);
+		            patience_ms(proxy, branch->site));
 	if (context->method == METHOD_INVITE)
 		timer_start(loop_timers(proxy->loop), &branch->timer_c, TIMER_C_MS);
 }
@@ -217,6 +267,9 @@ static void count_attempt(struct response_context *context, const struct view_ta
 	if (target == NULL)
 		return;
 	metrics_add(metrics, METRIC_TARGET_REQUESTS, target->id, 0, 0, 1);
+	traffic_stats_sent(context->proxy->stats, target->id);
+	if (context->attempts == 1)
+		budget_earn(&context->proxy->budget, loop_now_ms(context->proxy->loop));
 	if (context->last_site != UINT32_MAX)
 		metrics_add(metrics, METRIC_FAILOVERS, context->last_site, target->site,
 		            context->last_failure, 1);
@@ -285,9 +338,8 @@ static int attempt_target(struct response_context *context, const struct view_ta
 		err = attempt_start(context, &hop, target);
 	if (err == 0)
 		return 0;
-	context->last_failure = is_no_way_there(err) ? FAILOVER_REFUSED : FAILOVER_OTHER;
-	context->last_site = target->site;
-	context->last_target = target->id;
+	choose_note_failure(context, target->site, target->id,
+	                    is_no_way_there(err) ? FAILOVER_REFUSED : FAILOVER_OTHER);
 	if (is_no_way_there(err))
 		attempt_report(proxy, target->id, HEALTH_TRAFFIC_REFUSED, 0);
 	log_debug("target %s/%s: request not sent, %s", proxy->view->sites[target->site].name,
@@ -318,7 +370,6 @@ static bool is_asking(const struct response_context *context)
 void attempt_next(struct response_context *context)
 {
 	struct proxy *proxy = context->proxy;
-	const struct view_target *preferred;
 	const struct view_target *target;
 	int err;
 
@@ -333,16 +384,8 @@ void attempt_next(struct response_context *context)
 		attempt_fixed(context);
 		return;
 	}
-	if (proxy->view == NULL) {
-		context_give_up(context, 503, LOST_NO_TARGET);
-		return;
-	}
 	for (;;) {
-		preferred = context->preferred_id != UINT32_MAX
-		                    ? view_find_id(proxy->view, context->preferred_id)
-		                    : NULL;
-		switch (pick_target_preferring(proxy->view, &context->tried, context->key, preferred,
-		                               &target)) {
+		switch (choose_target(context, &target)) {
 		case PICK_NOW:
 			err = attempt_target(context, target);
 			if (err == 0)
@@ -410,7 +453,8 @@ static void on_client_failed(void *arg, struct client_txn *txn, enum txn_failure
 		context->too_long = true;
 	if (!progressed && reason != FAILOVER_OTHER &&
 	    (reason != FAILOVER_TIMEOUT || silence_is_evidence(context)))
-		attempt_report(context->proxy, branch->target_id, input_of(reason), 0);
+		attempt_report(context->proxy, branch->target_id, input_of(reason),
+		               input_of(reason) == HEALTH_TRAFFIC_SILENT ? branch->sent_us / 1000 : 0);
 	attempt_branch_done(branch);
 	if (context->answered)
 		return;
@@ -444,6 +488,14 @@ static void on_client_ended(void *arg, struct client_txn *txn)
 	context_maybe_free(context);
 }
 
+static void heard_first(struct proxy *proxy, const struct branch *branch)
+{
+	uint64_t us = loop_now_us(proxy->loop) - branch->sent_us;
+
+	metrics_observe_us(proxy->metrics, METRIC_FIRST_ANSWER_SECONDS, branch->site, 0, us);
+	traffic_stats_answered(proxy->stats, branch->target_id, us, loop_now_ms(proxy->loop));
+}
+
 static void on_client_response(void *arg, struct client_txn *txn, struct message **response)
 {
 	struct branch *branch = arg;
@@ -454,8 +506,7 @@ static void on_client_response(void *arg, struct client_txn *txn, struct message
 		branch->heard = true;
 		timer_stop(loop_timers(proxy->loop), &branch->first_answer);
 		if (branch->site != UINT32_MAX)
-			metrics_observe_us(proxy->metrics, METRIC_FIRST_ANSWER_SECONDS, branch->site, 0,
-			                   loop_now_us(proxy->loop) - branch->sent_us);
+			heard_first(proxy, branch);
 	}
 	if (message_status(*response) >= 101 && message_status(*response) < 200 &&
 	    timer_is_running(&branch->timer_c))

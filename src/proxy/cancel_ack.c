@@ -55,8 +55,7 @@ static const struct view_target *ack_target(struct proxy *proxy, const struct re
 	const struct view_target *target = NULL;
 
 	if (proxy->view == NULL ||
-	    pick_target_preferring(proxy->view, &tried, plan->key, plan->preferred, &target) !=
-	            PICK_NOW)
+	    choose_first(proxy->view, &tried, plan->key, plan->preferred, true, &target) != PICK_NOW)
 		return NULL;
 	return target;
 }

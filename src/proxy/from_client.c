@@ -43,17 +43,19 @@ static struct slice first_of(struct slice list)
 static int route_initial(struct incoming *in, const struct binding *binding, struct request_plan *plan)
 {
 	struct slice service_route = binding_service_route(binding);
+	const struct view_target *challenger = challenge_maker(in->proxy, in->message);
 	struct name_addr first;
 	int err;
 
 	err = message_remove(in->message, "Route");
 	if (err != 0)
 		return err;
+	plan->preferred = challenger;
 	if (slice_is_empty(service_route)) {
 		plan->add_target_route = true;
 		return 0;
 	}
-	if (name_addr_parse(first_of(service_route), &first))
+	if (challenger == NULL && name_addr_parse(first_of(service_route), &first))
 		plan->preferred = proxy_target_of(in->proxy, &first.uri);
 	return message_append(in->message, "Route", service_route);
 }
@@ -88,6 +90,7 @@ static int route_in_dialog(struct incoming *in, struct request_plan *plan)
 
 	if (popped < 0)
 		return popped;
+	plan->in_dialog = true;
 	if (plan_spiral(in, plan))
 		return 0;
 	if (message_address(in->message, HEADER_ROUTE, 0, &next))

@@ -368,6 +368,10 @@ int proxy_create(struct loop *loop, const struct proxy_settings *settings,
 	proxy->txns = txns;
 	proxy->branches = branches;
 	proxy->metrics = metrics;
+	if (traffic_stats_create(&proxy->stats) != 0) {
+		memory_free(proxy);
+		return -ENOMEM;
+	}
 	list_init(&proxy->contexts);
 	list_init(&proxy->waiting);
 	*out = proxy;
@@ -381,6 +385,7 @@ void proxy_destroy(struct proxy **proxy)
 	context_destroy_all(*proxy);
 	if ((*proxy)->view != NULL)
 		snapshot_release(&(*proxy)->view->snapshot);
+	traffic_stats_destroy(&(*proxy)->stats);
 	memory_free(*proxy);
 	*proxy = NULL;
 }
@@ -404,6 +409,11 @@ const struct view *proxy_view(const struct proxy *proxy)
 void proxy_stop_new_work(struct proxy *proxy)
 {
 	proxy->stopping = true;
+}
+
+unsigned proxy_take_stats(struct proxy *proxy, struct target_stats *out, unsigned max)
+{
+	return traffic_stats_take(proxy->stats, out, max);
 }
 
 size_t proxy_busy(const struct proxy *proxy)

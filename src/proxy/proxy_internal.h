@@ -5,6 +5,7 @@
 #define BONO_PROXY_PROXY_INTERNAL_H
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/list.h"
 #include "flow/binding.h"
 #include "proxy/proxy.h"
@@ -12,6 +13,23 @@
 #include "sip/route.h"
 #include "sip/validate.h"
 #include "upstream/pick.h"
+#include "upstream/stats.h"
+
+struct response_context;
+
+/* Which Sprout made a nonce: a direct-mapped memory, where a newer one may push an older one out. */
+#define CHALLENGES_MAX 4096
+struct challenge {
+	uint64_t hash; /* of the nonce */
+	uint32_t target_id;
+};
+
+/* A bucket of retries, in thousandths (choose.c). */
+struct retry_budget {
+	uint64_t milli;
+	uint64_t filled_ms, second_ms;
+	uint64_t this_second, last_second; /* requests begun */
+};
 
 struct proxy {
 	struct loop *loop;
@@ -27,6 +45,10 @@ struct proxy {
 	struct list waiting;  /* those to ask again when the view changes */
 	size_t busy;          /* contexts whose server transaction has no final answer yet */
 	uint64_t heard_ms[VIEW_TARGETS_MAX]; /* when a target last answered anything, by its id */
+	uint32_t outstanding[VIEW_TARGETS_MAX]; /* requests that wait for its final answer */
+	struct traffic_stats *stats;            /* for control, taken several times a second */
+	struct retry_budget budget;
+	struct challenge challenges[CHALLENGES_MAX];
 };
 
 /* A request as it travels through the steps of RFC 3261 16.3 to 16.6. */
@@ -74,6 +96,27 @@ int route_pop_own(struct proxy *proxy, struct message *message);
 const struct view_target *proxy_target_of(const struct proxy *proxy, const struct uri *uri);
 bool uri_names_us(const struct proxy *proxy, const struct uri *uri);
 
+/* ---- choose.c ---- */
+
+/* The target of the next attempt. */
+enum pick_answer choose_target(const struct response_context *context,
+                               const struct view_target **target);
+/* That of the first one, which an ACK takes too. */
+enum pick_answer choose_first(const struct view *view, const struct pick_tried *tried, uint64_t key,
+                              const struct view_target *preferred, bool in_dialog,
+                              const struct view_target **target);
+void choose_note_failure(struct response_context *context, uint32_t site, uint32_t target_id,
+                         enum failover_reason reason);
+/* A parameter of a digest header without quotes (RFC 3261 25.1). */
+bool digest_param(struct slice header, const char *name, struct slice *out);
+/* A challenge passed: its answer shall go back to who made it (RFC 3261 22.2: the nonce is that server's). */
+void challenge_remember(struct proxy *proxy, const struct message *response, uint32_t target_id);
+/* The target that made the nonce this request answers; NULL: no nonce, or not remembered. */
+const struct view_target *challenge_maker(struct proxy *proxy, const struct message *request);
+/* A request begins; a retry away from a target that still answers others wants to. */
+void budget_earn(struct retry_budget *budget, uint64_t now_ms);
+bool budget_spend(struct retry_budget *budget, uint64_t now_ms);
+
 /* ---- trust.c ---- */
 
 enum crossing { CROSSING_CLIENT_TO_CORE, CROSSING_CORE_TO_CLIENT };
@@ -89,6 +132,7 @@ struct request_plan {
 	bool fixed;                          /* one hop and no other: a client's flow, or ourselves */
 	struct hop hop;                      /* fixed */
 	const struct view_target *preferred; /* to the core: the Sprout that a route names, or NULL */
+	bool in_dialog;                      /* it stays with `preferred` if it can */
 	bool add_target_route;               /* each attempt gets a Route of its own target */
 	uint64_t key;                        /* of the address-of-record, for pick */
 	uint64_t flow_id;                    /* REGISTER: the flow it came on */
@@ -109,6 +153,7 @@ struct branch {
 	struct timer timer_c;      /* RFC 3261 16.6 step 11, INVITE */
 	bool heard;                /* any answer, 100 too */
 	bool progressed;           /* a provisional above 100 */
+	bool silent;               /* its first answer is late */
 	bool abandoned;            /* another target was tried since */
 	bool done;                 /* a final answer or a failure */
 };
@@ -121,6 +166,7 @@ struct response_context {
 	struct server_txn *server; /* NULL once it has ended */
 	enum sip_method method;
 	bool fixed;
+	bool in_dialog;
 	bool add_target_route;
 	bool answered;             /* a final answer was given to the server transaction */
 	bool provisional;          /* an answer above 100 went back */
@@ -146,6 +192,7 @@ struct response_context {
 	struct registration *registration; /* owned; NULL unless REGISTER */
 	enum failover_reason last_failure;
 	uint32_t last_site, last_target; /* of the last failed attempt; UINT32_MAX none */
+	unsigned site_failures;          /* in a row in last_site */
 	uint64_t born_us;
 };
 

@@ -10,31 +10,13 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-/* A parameter of a digest header: `Digest username="a", response="..."` (RFC 3261 25.1). */
-static bool digest_has(struct slice header, const char *name)
-{
-	struct slice want = slice_from_string(name);
-	struct slice rest = header;
-
-	(void)slice_split(slice_trim(rest), ' ', &rest); /* the scheme */
-	while (!slice_is_empty(rest)) {
-		struct slice value = SLICE_NONE;
-		struct slice item = slice_split(rest, ',', &rest);
-		struct slice key = slice_trim(slice_split(item, '=', &value));
-
-		value = slice_trim(value);
-		if (slice_equal_nocase(key, want))
-			return value.length > 0 && !slice_equal(value, SLICE_LITERAL("\"\""));
-	}
-	return false;
-}
-
 /* TS 24.229 5.2.2.1: a digest that comes over a flow where this user is already registered needs no new
  * proof of address; one with a response is pending; without an answer nothing is said. What the client
  * itself wrote there never crosses. */
 static int mark_integrity(struct incoming *in, struct slice aor)
 {
 	struct slice authorization;
+	struct slice response;
 	const char *standing = NULL;
 	int err;
 
@@ -42,7 +24,7 @@ static int mark_integrity(struct incoming *in, struct slice aor)
 		return trust_strip_standing(in->message);
 	if (in->flow != NULL && flow_binding(in->flow, aor) != NULL)
 		standing = "\"ip-assoc-yes\"";
-	else if (digest_has(authorization, "response"))
+	else if (digest_param(authorization, "response", &response) && !slice_is_empty(response))
 		standing = "\"ip-assoc-pending\"";
 	err = trust_strip_standing(in->message);
 	if (err != 0 || standing == NULL)
@@ -113,6 +95,7 @@ void register_request(struct incoming *in)
 		plan.flow_id = flow_id(in->flow);
 		plan.key = hash_slice(slice_from_string(registration->aor));
 		plan.registration = registration;
+		plan.preferred = challenge_maker(proxy, in->message);
 		registration = NULL;
 		context_start(in, &plan);
 	}

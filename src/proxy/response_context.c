@@ -99,6 +99,7 @@ static struct response_context *context_create(struct incoming *in, struct reque
 	context->proxy = in->proxy;
 	context->method = in->method;
 	context->fixed = plan->fixed;
+	context->in_dialog = plan->in_dialog;
 	context->hop = plan->hop;
 	context->add_target_route = plan->add_target_route;
 	context->key = plan->key;
@@ -339,11 +340,23 @@ static void note_retry_after(struct response_context *context, struct branch *br
 		context->retry_after_s = seconds;
 	context->refused_503++;
 	attempt_report(context->proxy, branch->target_id, HEALTH_TRAFFIC_OVERLOADED, seconds * 1000);
-	context->last_failure = FAILOVER_OVERLOADED;
-	context->last_site = branch->site;
-	context->last_target = branch->target_id;
+	choose_note_failure(context, branch->site, branch->target_id, FAILOVER_OVERLOADED);
+	traffic_stats_failed(context->proxy->stats, branch->target_id, TRAFFIC_OVERLOADED);
 	metrics_add(context->proxy->metrics, METRIC_TARGET_FAILURES, branch->target_id,
 	            FAILOVER_OVERLOADED, 0, 1);
+}
+
+/* A 503 of a target that serves others is its way to say "less": moving all of it next door would only move the
+ * flood. Those beyond the budget hear the 503 themselves. */
+static bool may_try_elsewhere(struct response_context *context)
+{
+	struct proxy *proxy = context->proxy;
+	const struct view_target *target =
+		proxy->view != NULL ? view_find_id(proxy->view, context->last_target) : NULL;
+
+	if (target == NULL || !target_state_is_usable(target->state))
+		return true;
+	return budget_spend(&proxy->budget, loop_now_ms(proxy->loop));
 }
 
 /* While another branch lives, "merged request" only says that it got there twice, by us. */
@@ -364,11 +377,15 @@ static void take_final(struct branch *branch, struct message *response, int stat
 		return;
 	if (status == 503 && !context->fixed && !branch->progressed && !context->cancelled) {
 		note_retry_after(context, branch, response);
-		attempt_next(context);
-		return;
+		if (may_try_elsewhere(context)) {
+			attempt_next(context);
+			return;
+		}
 	}
 	if (context->registration != NULL && status < 300)
 		register_learn(context->proxy, context->flow_id, context->registration, response);
+	if ((status == 401 || status == 407) && branch->target_id != UINT32_MAX)
+		challenge_remember(context->proxy, response, branch->target_id);
 	flat = prepare_upstream(context, response);
 	if (flat == NULL) {
 		context_give_up(context, 500, LOST_INTERNAL);
