@@ -11,6 +11,8 @@
 #include "base/memory.h"
 #include "upstream/probe.h"
 
+/* A visit of all flows for the operator lets calls pass between: half a millisecond each time. */
+#define FLOWS_VISITED_A_TURN 1000
 /* How often a stopping worker looks whether anything is still owed. */
 #define STOP_LOOK_MS 20
 /* How often the loop's lag, which is told by the second, is counted. */
@@ -508,6 +510,7 @@ void worker_post_leave(struct worker *worker)
 struct visit_letter {
 	struct letter letter;
 	struct worker_flow_visit *visit;
+	uint64_t after; /* the flow visited last; 0: none yet */
 };
 
 struct visiting {
@@ -536,8 +539,12 @@ static void deliver_visit(struct letter *letter, void *arg)
 	struct visit_letter *posted = CONTAINER_OF(letter, struct visit_letter, letter);
 	struct visiting visiting = {arg, posted->visit};
 
-	flow_table_visit(visiting.worker->flows, visit_flow, &visiting);
-	drop_visit(letter);
+	posted->after = flow_table_visit_some(visiting.worker->flows, posted->after,
+	                                      FLOWS_VISITED_A_TURN, visit_flow, &visiting);
+	if (posted->after != 0)
+		loop_post_always(visiting.worker->loop, letter);
+	else
+		drop_visit(letter);
 }
 
 int worker_post_flow_visit(struct worker *worker, struct worker_flow_visit *visit)
@@ -549,6 +556,7 @@ int worker_post_flow_visit(struct worker *worker, struct worker_flow_visit *visi
 	letter->letter =
 		(struct letter){.deliver = deliver_visit, .drop = drop_visit, .arg = worker};
 	letter->visit = visit;
+	letter->after = 0;
 	loop_post_always(worker->loop, &letter->letter);
 	return 0;
 }
