@@ -621,6 +621,8 @@ int main(int argc, char **argv)
 	samples = calloc(SAMPLES, sizeof(*samples));
 	if (slots == NULL || samples == NULL)
 		wire_die("calloc");
+	/* Branches and Call-IDs of an earlier run would be retransmissions to the edge. */
+	next_number = oldest = (uint32_t)wire_now_us() & 0x3fffffff;
 	batch_init(&in);
 	batch_init(&out);
 	poll_fd = epoll_create1(EPOLL_CLOEXEC);
