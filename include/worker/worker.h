@@ -29,6 +29,8 @@ struct worker_reports {
 	void (*on_probe_result)(void *arg, uint32_t target_id, uint32_t generation,
 	                        enum health_input result, uint64_t round_trip_us);
 	void (*on_traffic)(void *arg, uint32_t target_id, enum health_input input, uint64_t value);
+	/* What was counted of some targets in the last quarter of a second; lent during the call. */
+	void (*on_stats)(void *arg, const struct target_stats *stats, unsigned count);
 	/* The graceful stop has come to its end here: nothing is owed any more, or the time is over. The
 	 * worker goes on serving the others until it is told to leave. */
 	void (*on_idle)(void *arg, uint8_t worker);

@@ -80,6 +80,43 @@ static void on_traffic(void *arg, uint32_t target_id, enum health_input input, u
 		memory_free(report); /* enough others tell the same */
 }
 
+struct stats_letter {
+	struct letter letter;
+	unsigned count;
+	struct target_stats stats[];
+};
+
+static void drop_stats(struct letter *letter)
+{
+	memory_free(CONTAINER_OF(letter, struct stats_letter, letter));
+}
+
+static void deliver_stats(struct letter *letter, void *arg)
+{
+	struct stats_letter *told = CONTAINER_OF(letter, struct stats_letter, letter);
+	struct control *control = arg;
+
+	if (control->failover != NULL)
+		failover_stats(control->failover, told->stats, told->count);
+	memory_free(told);
+}
+
+static void on_stats(void *arg, const struct target_stats *stats, unsigned count)
+{
+	struct control *control = arg;
+	size_t length = count * sizeof(*stats);
+	struct stats_letter *letter = memory_alloc(sizeof(*letter) + length);
+
+	if (letter == NULL) /* a quarter of a second is not known; the next one will be */
+		return;
+	letter->letter =
+		(struct letter){.deliver = deliver_stats, .drop = drop_stats, .arg = control};
+	letter->count = count;
+	memcpy(letter->stats, stats, length);
+	if (loop_post(control->loop, &letter->letter) != 0)
+		memory_free(letter);
+}
+
 static void deliver_idle(struct letter *letter, void *arg)
 {
 	struct report_letter *report = CONTAINER_OF(letter, struct report_letter, letter);
@@ -102,5 +139,6 @@ static void on_idle(void *arg, uint8_t worker)
 const struct worker_reports control_reports = {
 	.on_probe_result = on_probe_result,
 	.on_traffic = on_traffic,
+	.on_stats = on_stats,
 	.on_idle = on_idle,
 };

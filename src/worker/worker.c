@@ -15,6 +15,9 @@
 #define FLOWS_VISITED_A_TURN 1000
 /* How often a stopping worker looks whether anything is still owed. */
 #define STOP_LOOK_MS 20
+/* How often control hears what was counted of the targets, and of how many at once. */
+#define STATS_MS 250
+#define STATS_PER_LETTER 32
 /* How often the loop's lag, which is told by the second, is counted. */
 #define LAG_LOOK_MS 1000
 /* Packets that other workers passed to this one and it has not yet read: the mailbox counts letters, and what a
@@ -40,6 +43,7 @@ struct worker {
 	atomic_size_t passed_bytes; /* written by the others too */
 	struct timer lag_look;
 	struct timer stop_look;
+	struct timer stats_look;
 	uint64_t stop_at_ms; /* UINT64_MAX: not stopping */
 };
 
@@ -234,6 +238,22 @@ static void on_probe_done(void *arg, uint32_t target_id, uint32_t generation,
 	                                round_trip_us);
 }
 
+/* ---- statistics of targets ---- */
+
+static void tell_stats(struct timer *timer, void *arg)
+{
+	struct worker *worker = arg;
+	struct target_stats stats[STATS_PER_LETTER];
+	unsigned count;
+
+	do {
+		count = proxy_take_stats(worker->proxy, stats, STATS_PER_LETTER);
+		if (count > 0)
+			worker->reports.on_stats(worker->reports.arg, stats, count);
+	} while (count == STATS_PER_LETTER);
+	timer_start(loop_timers(worker->loop), timer, STATS_MS);
+}
+
 /* ---- building ---- */
 
 static int build_tables(struct worker *worker)
@@ -309,6 +329,7 @@ int worker_create(const struct worker_settings *settings, uint8_t index,
 	worker->reports = *reports;
 	worker->stop_at_ms = UINT64_MAX;
 	timer_init(&worker->stop_look, look_whether_done, worker);
+	timer_init(&worker->stats_look, tell_stats, worker);
 	timer_init(&worker->lag_look, look_at_lag, worker);
 	branch_source_init(&worker->branches, index);
 	snprintf(name, sizeof(name), "worker-%u", index);
@@ -325,6 +346,7 @@ int worker_create(const struct worker_settings *settings, uint8_t index,
 	if (err != 0)
 		goto out;
 	look_at_lag(&worker->lag_look, worker);
+	tell_stats(&worker->stats_look, worker);
 	*out = worker;
 	worker = NULL;
 out:
