@@ -35,6 +35,10 @@ struct config_target {
 	struct address address;
 	enum config_transport transport;
 	unsigned weight; /* 1..1000, default 1 */
+	/* Of those that DNS knows (config_site.names); there address is AF_UNSPEC. */
+	char *host;         /* NULL in config_site.targets */
+	uint16_t port;      /* 0: none written */
+	bool has_transport; /* else `transport` is only what RFC 3263 falls back to */
 };
 
 struct config_site {
@@ -43,8 +47,11 @@ struct config_site {
 	char *advertise; /* NULL: none */
 	bool plaintext_allowed;
 	uint32_t capacity; /* requests per second it may be given; 0: no limit */
-	struct config_target *targets;
+	struct config_target *targets; /* with an address */
 	unsigned target_count;
+	struct config_target discover; /* while loading; moves to names */
+	struct config_target *names;   /* to be resolved: `discover` first, then targets with a name */
+	unsigned name_count;
 };
 
 struct config {
@@ -62,6 +69,10 @@ struct config {
 	unsigned health_fall, health_rise;
 	uint64_t failover_first_answer_ms, failover_deadline_ms;
 	uint64_t failback_hold_down_ms, failback_ramp_ms;
+
+	struct address *dns_servers; /* none: those of the system */
+	unsigned dns_server_count;
+	uint64_t dns_timeout_ms;
 
 	uint64_t limit_message_bytes, limit_connections, limit_flows, limit_transactions;
 

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/error.h"
 #include "config_internal.h"
@@ -184,11 +185,26 @@ static bool has_way(const struct config *config, const struct config_target *tar
 		    listener->transport == CONFIG_TRANSPORT_UNKNOWN ||
 		    listener->bind.family == AF_UNSPEC)
 			return true;
-		if (listener->side == CONFIG_CORE && listener->transport == target->transport &&
-		    listener->bind.family == target->address.family)
+		if (listener->side != CONFIG_CORE)
+			continue;
+		/* A name's family, and without transport= its transport, are not known before DNS says. */
+		if ((listener->transport == target->transport ||
+		     (target->host != NULL && !target->has_transport)) &&
+		    (listener->bind.family == target->address.family || target->host != NULL))
 			return true;
 	}
 	return config->listener_count == 0;
+}
+
+static void check_way(const struct check *check, const struct config_target *target,
+                      struct mark mark)
+{
+	if (!has_way(check->config, target))
+		fault_at(check->faults, mark,
+		         "no way to the target, expected a core listener of its transport and "
+		         "address "
+		         "family, found none for \"%s\"",
+		         target->uri);
 }
 
 static void check_target_pair(const struct check *check, unsigned site_a, unsigned a,
@@ -197,7 +213,8 @@ static void check_target_pair(const struct check *check, unsigned site_a, unsign
 	const struct config_target *first = &check->config->sites[site_a].targets[a];
 	const struct config_target *second = &check->config->sites[site_b].targets[b];
 
-	if (second->uri != NULL && first->uri != NULL && first->transport == second->transport &&
+	if (second->uri != NULL && first->uri != NULL && second->host == NULL &&
+	    first->host == NULL && first->transport == second->transport &&
 	    address_equal(&first->address, &second->address))
 		fault_at(check->faults, target_mark(check, site_b, b, "uri"),
 		         "duplicate target, expected each address and transport once, found %s/%s "
@@ -214,16 +231,20 @@ static void check_target(const struct check *check, unsigned site, unsigned inde
 	const struct config *config = check->config;
 	const struct config_target *target = &config->sites[site].targets[index];
 
-	if (target->uri != NULL &&
-	    (address_is_wildcard(&target->address) || !has_way(config, target)))
-		fault_at(
-			check->faults, target_mark(check, site, index, "uri"),
-			address_is_wildcard(&target->address)
-				? "a wildcard as target, expected an address that can be reached, "
-				  "found \"%s\""
-				: "no way to the target, expected a core listener of its transport "
-				  "and address family, found none for \"%s\"",
-			target->uri);
+	if (target->uri != NULL && target->host == NULL && address_is_wildcard(&target->address))
+		fault_at(check->faults, target_mark(check, site, index, "uri"),
+		         "a wildcard as target, expected an address that can be reached, found "
+		         "\"%s\"",
+		         target->uri);
+	else if (target->uri != NULL)
+		check_way(check, target, target_mark(check, site, index, "uri"));
+	if (target->host != NULL &&
+	    node_member(node_at(node_member(site_node(check, site), "targets"), index), "name") !=
+	            NULL)
+		fault_at(check->faults, target_mark(check, site, index, "name"),
+		         "\"name\" beside a host name, expected none: each of its addresses is a "
+		         "target, named ADDRESS:PORT/TRANSPORT; found \"%s\"",
+		         target->name);
 	for (unsigned s = 0; s <= site; s++)
 		for (unsigned t = 0; t < (s == site ? index : config->sites[s].target_count); t++)
 			check_target_pair(check, s, t, site, index);
@@ -244,8 +265,71 @@ static void check_sites(const struct check *check)
 			         "a remote site without TLS, expected \"plaintext: allowed\" (if "
 			         "the "
 			         "sites are joined by something like IPsec), found nothing");
+		if (node->kind == NODE_MAP && node_member(node, "targets") == NULL &&
+		    node_member(node, "discover") == NULL)
+			fault_at(check->faults, node->key_mark,
+			         "missing key \"targets\", expected it or \"discover\" in a site, "
+			         "found "
+			         "neither");
 		for (unsigned j = 0; j < site->target_count; j++)
 			check_target(check, i, j);
+		if (site->discover.uri != NULL)
+			check_way(check, &site->discover, mark_in(node, "discover"));
+	}
+}
+
+/* ---- names ---- */
+
+struct name_place {
+	const struct config_target *name;
+	struct mark mark;
+};
+
+static bool same_name(const struct config_target *a, const struct config_target *b)
+{
+	return strcasecmp(a->host, b->host) == 0 && a->port == b->port &&
+	       a->has_transport == b->has_transport && a->transport == b->transport;
+}
+
+/* One more name; the one too many, or met before, is a fault. */
+static void check_name(const struct check *check, struct name_place *places, unsigned *count,
+                       const struct config_target *name, struct mark mark)
+{
+	if (name->host == NULL)
+		return;
+	for (unsigned i = 0; i < *count; i++) {
+		if (!same_name(places[i].name, name))
+			continue;
+		fault_at(check->faults, mark,
+		         "duplicate name, expected each name to be resolved once, found \"%s\" "
+		         "already "
+		         "in line %u",
+		         name->host, places[i].mark.line);
+		return;
+	}
+	if (*count == CONFIG_NAMES_MAX) {
+		fault_at(check->faults, mark,
+		         "too many names to be resolved, expected at most %u, found more",
+		         CONFIG_NAMES_MAX);
+		return;
+	}
+	places[(*count)++] = (struct name_place){name, mark};
+}
+
+static void check_names(const struct check *check)
+{
+	const struct config *config = check->config;
+	struct name_place places[CONFIG_NAMES_MAX];
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < config->site_count; i++) {
+		const struct config_site *site = &config->sites[i];
+
+		check_name(check, places, &count, &site->discover,
+		           mark_in(site_node(check, i), "discover"));
+		for (unsigned j = 0; j < site->target_count; j++)
+			check_name(check, places, &count, &site->targets[j],
+			           target_mark(check, i, j, "uri"));
 	}
 }
 
@@ -293,6 +377,7 @@ void config_check(const struct config *config, const struct node *tree, struct f
 	check_node_site(&check);
 	check_listeners(&check);
 	check_sites(&check);
+	check_names(&check);
 	check_times(&check);
 	check_admin(&check);
 }

@@ -16,6 +16,8 @@
 #define CONFIG_LISTENERS_MAX 64
 #define CONFIG_SITES_MAX 32     /* METRICS_SITES_MAX */
 #define CONFIG_TARGETS_MAX 1024 /* of all sites: VIEW_TARGETS_MAX */
+#define CONFIG_NAMES_MAX 256    /* to be resolved, of all sites: METRICS_NAMES_MAX */
+#define CONFIG_DNS_SERVERS_MAX 8
 #define CONFIG_WORKERS_MAX 256  /* a worker's number is 8 bits in our branch */
 
 /* ---- faults ---- */
@@ -92,7 +94,9 @@ enum schema_type {
 	SCHEMA_BIND_TEXT, /* char *: the same, kept as text */
 	SCHEMA_HOST_PORT, /* char *: name or address, and port */
 	SCHEMA_RANGES,    /* struct address_range *, unsigned */
-	SCHEMA_URI,       /* of a target: uri, address, transport */
+	SCHEMA_ADDRESSES, /* struct address *, unsigned; the port may be left out: 53 */
+	SCHEMA_URI,       /* of a target: uri, address or host, transport */
+	SCHEMA_DISCOVER,  /* struct config_target: a URI with a host name */
 	SCHEMA_LATER,     /* a key of a later version */
 };
 

@@ -49,7 +49,10 @@ static const char *type_words(enum schema_type type)
 		return "HOST:PORT";
 	case SCHEMA_RANGES:
 		return "list of ADDRESS or ADDRESS/BITS";
+	case SCHEMA_ADDRESSES:
+		return "list of ADDRESS or ADDRESS:PORT";
 	case SCHEMA_URI:
+	case SCHEMA_DISCOVER:
 		return "SIP URI";
 	case SCHEMA_LATER:
 		break;
@@ -107,23 +110,23 @@ void config_write_docs(struct buffer *out)
 		out,
 		"# Configuration\n\n"
 		"One YAML file (JSON is read too), given with `bono -c FILE`. `bono --check FILE` "
-	        "tells "
+		"tells "
 		"every fault in one pass as `FILE:LINE:COL: what is wrong, expected ..., found "
-	        "...`.\n"
+		"...`.\n"
 		"An unknown or duplicate key, a missing unit or a wrong type is a fault. Anchors, "
-	        "aliases, "
+		"aliases, "
 		"tags and a second document are refused; the file may be 1 MiB long.\n"
 		"A commented example is conf/bono.yaml. This page is made from the table in "
 		"src/config/schema.c: a unit test compares, and `BONO_UPDATE_DOCS=1 make unit` "
-	        "writes it "
+		"writes it "
 		"anew.\n\n"
 		"- *time*: a whole number with its unit `ms`, `s`, `m` or `h`.\n"
 		"- *size*: a whole number of bytes, or with `KiB`, `MiB`, `kB` or `MB`.\n"
 		"- *name*: up to 64 letters, digits, `.`, `-` and `_`; begins with a letter or "
-	        "digit.\n"
+		"digit.\n"
 		"- `[]` stands for each member of a list, `*` for each name.\n"
 		"- *live*: no restart would be needed for it by its nature. This version reads the "
-	        "file "
+		"file "
 		"at its start only.\n\n"
 		"| key | type | range | default | live | meaning |\n|---|---|---|---|---|---|\n");
 	for (unsigned i = 0; i < schema_key_count; i++)
@@ -133,19 +136,24 @@ void config_write_docs(struct buffer *out)
 		out,
 		"\n## Rules across keys\n\n"
 		"- `node.site` is one of `sites`; it is the local one and comes first, the others "
-	        "follow "
+		"follow "
 		"as written.\n"
 		"- A core listener needs `allow`, and on a wildcard bind `advertise`.\n"
 		"- `path: true` may stand at one core listener; Path and Record-Route carry its "
-	        "name.\n"
+		"name.\n"
 		"- No two listeners share a name, or an address and port of one protocol; "
-	        "`admin.http` has "
+		"`admin.http` has "
 		"its own.\n"
-		"- Every target has a core listener of its transport and address family.\n"
+		"- A site has `targets` or `discover`.\n"
+		"- Every target has a core listener of its transport and address family; addresses "
+		"from DNS without one are passed over.\n"
+		"- A target with a host name has no `name`. Each name is resolved once; at most "
+	        "256 "
+		"over all sites.\n"
 		"- No two targets share address, port and transport, or a name in one site.\n"
 		"- A site that is not the node's own must say `plaintext: allowed`.\n"
 		"- `health.timeout` is at most `health.interval`; `failover.first_answer` is less "
-	        "than "
+		"than "
 		"`failover.deadline`.\n\n"
 		"## Known, not yet available\n\nThese keys are refused as such in this version: ");
 	for (unsigned i = 0, n = 0; i < schema_key_count; i++)

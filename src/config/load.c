@@ -297,6 +297,42 @@ static void local_site_first(struct config *config)
 	config->sites[0] = local;
 }
 
+/* What is known by name goes to `names`, what by address stays. */
+static int site_part(struct config_site *site)
+{
+	unsigned kept = 0, count = site->discover.uri != NULL;
+
+	for (unsigned i = 0; i < site->target_count; i++)
+		count += site->targets[i].host != NULL;
+	if (count == 0)
+		return 0;
+	site->names = memory_zalloc(count * sizeof(*site->names));
+	if (site->names == NULL)
+		return -ENOMEM;
+	if (site->discover.uri != NULL) {
+		site->discover.weight = 1;
+		site->names[site->name_count++] = site->discover;
+		memset(&site->discover, 0, sizeof(site->discover));
+	}
+	for (unsigned i = 0; i < site->target_count; i++) {
+		if (site->targets[i].host != NULL)
+			site->names[site->name_count++] = site->targets[i];
+		else
+			site->targets[kept++] = site->targets[i];
+	}
+	site->target_count = kept;
+	return 0;
+}
+
+static int sites_part(struct config *config)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < config->site_count && err == 0; i++)
+		err = site_part(&config->sites[i]);
+	return err;
+}
+
 /* FNV-1a: the same on every node and in every life, so that /status of two can be compared. */
 static void hash_text(struct slice bytes, char text[17])
 {
@@ -340,6 +376,8 @@ static int load_slice(struct slice bytes, struct faults *faults, struct config *
 	tree_free(&tree);
 	if (faults->err == 0 && faults->count > 0)
 		faults->err = -EINVAL;
+	if (faults->err == 0)
+		faults->err = sites_part(loader.config);
 	if (faults->err != 0) {
 		config_free(&loader.config);
 		return faults->err;
@@ -410,6 +448,15 @@ int config_load(const char *path, FILE *faults, struct config **out)
 	return err;
 }
 
+static void targets_free(struct config_target *targets, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		memory_free(targets[i].name);
+		memory_free(targets[i].uri);
+		memory_free(targets[i].host);
+	}
+}
+
 void config_free(struct config **config)
 {
 	struct config *c = *config;
@@ -423,11 +470,11 @@ void config_free(struct config **config)
 		memory_free(c->listeners[i].allow);
 	}
 	for (unsigned i = 0; i < c->site_count; i++) {
-		for (unsigned j = 0; j < c->sites[i].target_count; j++) {
-			memory_free(c->sites[i].targets[j].name);
-			memory_free(c->sites[i].targets[j].uri);
-		}
+		targets_free(c->sites[i].targets, c->sites[i].target_count);
+		targets_free(c->sites[i].names, c->sites[i].name_count);
+		targets_free(&c->sites[i].discover, 1);
 		memory_free(c->sites[i].targets);
+		memory_free(c->sites[i].names);
 		memory_free(c->sites[i].name);
 		memory_free(c->sites[i].advertise);
 	}
@@ -436,6 +483,7 @@ void config_free(struct config **config)
 	memory_free(c->listeners);
 	memory_free(c->sites);
 	memory_free(c->home_domains);
+	memory_free(c->dns_servers);
 	memory_free(c->node_name);
 	memory_free(c->node_site);
 	memory_free(c->state_dir);

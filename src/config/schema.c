@@ -67,14 +67,16 @@ const struct schema_key schema_keys[] = {
 	{"sites", SCHEMA_SITES, C(sites), offsetof(struct config, site_count), 0, CONFIG_SITES_MAX,
 	 NULL, REQUIRED, RELOAD, "The sites by name, in order of preference after the node's own."},
 	{"sites.*.targets", SCHEMA_TARGETS, S(targets), offsetof(struct config_site, target_count),
-	 0, CONFIG_TARGETS_MAX, NULL, REQUIRED, RELOAD,
-	 "The Sprouts of the site: each a SIP URI, or `{name, uri, weight}`."},
+	 0, CONFIG_TARGETS_MAX, NULL, OPTIONAL, RELOAD,
+	 "The Sprouts of the site: each a SIP URI, or `{name, uri, weight}`. A site has `targets`, "
+	 "or `discover`, or both."},
 	{"sites.*.targets[].name", SCHEMA_NAME, T(name), 0, 0, 0, NULL, OPTIONAL, RELOAD,
 	 "Name of the target, unique in its site; without one `sprout-1`, `sprout-2` ... by "
 	 "place."},
 	{"sites.*.targets[].uri", SCHEMA_URI, T(uri), 0, 0, 0, NULL, REQUIRED, RELOAD,
 	 "SIP URI with an IP address: `sip:10.0.0.21:5054;transport=tcp`. Port 5060 and UDP "
-	 "unless said. A core listener of that transport is needed."},
+	 "unless said. A core listener of that transport is needed. With a host name it is "
+	 "resolved as `discover` is, and each address is a target of its own."},
 	{"sites.*.targets[].weight", SCHEMA_COUNT, T(weight), 0, 1, 1000, "1", OPTIONAL, RELOAD,
 	 "Its part of the site's work, against the weights of the others."},
 	{"sites.*.advertise", SCHEMA_HOST_PORT, S(advertise), 0, 0, 0, NULL, OPTIONAL, RELOAD,
@@ -85,8 +87,20 @@ const struct schema_key schema_keys[] = {
 	{"sites.*.plaintext", SCHEMA_ALLOWED, S(plaintext_allowed), 0, 0, 0, NULL, OPTIONAL, RELOAD,
 	 "`allowed`: this remote site is reached without TLS. Say so only if the sites are "
 	 "joined by something like IPsec."},
-	{"sites.*.discover", SCHEMA_LATER, RECORD_SITE, 0, 0, 0, 0, NULL, OPTIONAL, RELOAD, ""},
+	{"sites.*.discover", SCHEMA_DISCOVER, S(discover), 0, 0, 0, NULL, OPTIONAL, RELOAD,
+	 "SIP URI with a host name whose Sprouts DNS knows: "
+	 "`sip:scscf.example.net;transport=tcp`. RFC 3263: NAPTR unless it names a transport, SRV "
+	 "unless it names a port, then A and AAAA. Each address is a target, named "
+	 "ADDRESS:PORT/TRANSPORT."},
 	{"sites.*.tls", SCHEMA_LATER, RECORD_SITE, 0, 0, 0, 0, NULL, OPTIONAL, RELOAD, ""},
+
+	SECTION("dns", OPTIONAL, "How names are resolved."),
+	{"dns.servers", SCHEMA_ADDRESSES, C(dns_servers), offsetof(struct config, dns_server_count),
+	 0, CONFIG_DNS_SERVERS_MAX, NULL, OPTIONAL, RESTART,
+	 "The servers to ask, each ADDRESS or ADDRESS:PORT; without it those of /etc/resolv.conf as "
+	 "it stands at the start. Its search list and /etc/hosts are not used."},
+	{"dns.timeout", SCHEMA_TIME, C(dns_timeout_ms), 0, 100 * MS, 30 * SECONDS, "2s", OPTIONAL,
+	 RESTART, "A server that has not answered after this is asked again, or another one."},
 
 	SECTION("health", OPTIONAL, "How targets are watched."),
 	{"health.interval", SCHEMA_TIME, C(health_interval_ms), 0, 100 * MS, 1 * HOURS, "2s",

@@ -247,6 +247,40 @@ static void read_ranges(const struct value *value)
 	}
 }
 
+/* Servers of DNS. */
+static bool parse_server(struct slice text, struct address *out)
+{
+	if (!address_parse_host(text, 53, out) && !address_parse(text, out))
+		return false;
+	return address_port(out) != 0 && !address_is_wildcard(out);
+}
+
+static void read_addresses(const struct value *value)
+{
+	struct address *addresses;
+
+	if (!expect_list(value, "a list of addresses, at least one"))
+		return;
+	if (value->node->count > value->row->max) {
+		wrong(value, value->node, "at most 8 addresses");
+		return;
+	}
+	addresses = memory_zalloc(value->node->count * sizeof(*addresses));
+	if (addresses == NULL) {
+		fault_memory(value->faults);
+		return;
+	}
+	*(struct address **)field(value) = addresses;
+	for (const struct node *n = value->node->first; n != NULL; n = n->next) {
+		if (n->kind == NODE_TEXT &&
+		    parse_server(slice_from_string(n->text), &addresses[*field_count(value)]))
+			(*field_count(value))++;
+		else
+			wrong(value, n,
+			      "ADDRESS or ADDRESS:PORT of a DNS server, IPv6 in brackets");
+	}
+}
+
 /* ---- numbers ---- */
 
 struct unit {
@@ -424,11 +458,26 @@ static void read_transport(const struct value *value)
 		*(enum config_transport *)field(value) = (enum config_transport)index;
 }
 
-/* ---- the URI of a target: sip:ADDRESS[:PORT][;transport=udp|tcp] ---- */
+/* ---- the URI of a target: sip:HOST[:PORT][;transport=udp|tcp] ---- */
 
-static bool read_uri_host(const struct value *value, struct slice host_port,
-                          struct config_target *target)
+/* RFC 3261 25.1: the last label begins with a letter; a number would be a misspelt address. */
+static bool is_host_name(struct slice text)
 {
+	size_t last = text.length;
+
+	while (last > 0 && text.data[last - 1] != '.')
+		last--;
+	return is_domain(text) && isalpha((unsigned char)text.data[last]);
+}
+
+/* host: empty if it is an address. */
+static bool read_uri_host(const struct value *value, struct slice host_port,
+                          struct config_target *target, struct slice *host)
+{
+	struct slice rest;
+	uint64_t port = 0;
+
+	*host = SLICE_NONE;
 	if (slice_index(host_port, '@') >= 0) {
 		wrong(value, value->node, "a SIP URI without a user part");
 		return false;
@@ -437,9 +486,15 @@ static bool read_uri_host(const struct value *value, struct slice host_port,
 		return true;
 	if (address_parse_host(host_port, 5060, &target->address))
 		return true;
+	target->address.family = AF_UNSPEC;
+	*host = slice_split(host_port, ':', &rest);
+	if (is_host_name(*host) && (host->length == host_port.length ||
+	                            (slice_to_uint(rest, 65535, &port) && port != 0))) {
+		target->port = (uint16_t)port;
+		return true;
+	}
 	wrong(value, value->node,
-	      "a SIP URI with an IP address (host names are not available in this version)"
-	      " and a port from 1 to 65535");
+	      "a SIP URI with an IP address or a host name, and a port from 1 to 65535");
 	return false;
 }
 
@@ -453,6 +508,7 @@ static bool read_uri_param(const struct value *value, struct slice param,
 			if (!slice_equal_nocase(text, slice_from_string(config_transport_names[i])))
 				continue;
 			target->transport = (enum config_transport)i;
+			target->has_transport = true;
 			if (i <= CONFIG_TCP)
 				return true;
 			wrong(value, value->node,
@@ -463,10 +519,28 @@ static bool read_uri_param(const struct value *value, struct slice param,
 	return false;
 }
 
-static void read_uri(const struct value *value)
+/* Both texts or none. */
+static void set_uri(const struct value *value, struct config_target *target,
+                    const struct config_target *sound, struct slice host)
 {
-	struct config_target *target = value->record, sound = *target;
-	struct slice rest = slice_from_string(value->node->text), host_port;
+	char *uri = memory_strdup(value->node->text);
+	char *copy = host.length > 0 ? slice_to_string(host) : NULL;
+
+	if (uri == NULL || (host.length > 0 && copy == NULL)) {
+		memory_free(uri);
+		memory_free(copy);
+		fault_memory(value->faults);
+		return;
+	}
+	*target = *sound;
+	target->uri = uri;
+	target->host = copy;
+}
+
+static void read_uri(const struct value *value, struct config_target *target)
+{
+	struct config_target sound = *target;
+	struct slice rest = slice_from_string(value->node->text), host_port, host;
 
 	if (value->node->kind != NODE_TEXT ||
 	    !slice_starts_with_nocase(rest, SLICE_LITERAL("sip:"))) {
@@ -475,14 +549,19 @@ static void read_uri(const struct value *value)
 	}
 	host_port = slice_split(slice_skip(rest, 4), ';', &rest);
 	sound.transport = CONFIG_UDP; /* RFC 3263 4.1: an address without transport */
-	if (!read_uri_host(value, host_port, &sound))
+	if (!read_uri_host(value, host_port, &sound, &host))
 		return;
+	if (value->row->type == SCHEMA_DISCOVER && host.length == 0) {
+		wrong(value, value->node,
+		      "a SIP URI with a host name (addresses go to \"targets\")");
+		return;
+	}
 	while (rest.length > 0)
 		if (!read_uri_param(value, slice_split(rest, ';', &rest), &sound))
 			return;
-	address_normalise(&sound.address);
-	*target = sound;
-	set_text(value, slice_from_string(value->node->text));
+	if (host.length == 0)
+		address_normalise(&sound.address);
+	set_uri(value, target, &sound, host);
 }
 
 static void read_value(const struct value *value)
@@ -535,8 +614,14 @@ static void read_value(const struct value *value)
 	case SCHEMA_RANGES:
 		read_ranges(value);
 		break;
+	case SCHEMA_ADDRESSES:
+		read_addresses(value);
+		break;
 	case SCHEMA_URI:
-		read_uri(value);
+		read_uri(value, value->record);
+		break;
+	case SCHEMA_DISCOVER:
+		read_uri(value, field(value));
 		break;
 	case SCHEMA_LATER:
 		fault_at(value->faults, value->node->key_mark,
