@@ -22,7 +22,7 @@ struct failover;
 struct failover_event {
 	uint64_t wall_ms;
 	char subject[FAILOVER_SUBJECT_MAX]; /* "site-a/sprout-2", "site-a", "sites" */
-	/* Static texts: states ("UP"); of "sites": empty, said in the evidence. */
+	/* Static texts: states of targets ("UP"), of sites ("HOLD_DOWN"), of "sites" SERVED or PANIC. */
 	const char *from, *to;
 	const char *reason; /* static: "probes_lost" */
 	/* "2 probes lost, last answer 3.1 s ago, 14 requests without first answer; its work goes to site-b" */
@@ -82,9 +82,9 @@ void failover_traffic(struct failover *failover, uint32_t target_id, enum health
 void failover_stats(struct failover *failover, const struct target_stats *stats, unsigned count);
 
 /*
- * The operator's words. until_wall_ms: 0 until revoked. reason may be NULL. They stand for names: one said of a target that is not
- * there (yet) waits for it. A later word replaces the earlier one; OPERATOR_ENABLE and OPERATOR_RESTORE revoke.
- * -ENOENT: no such target or site; -ENOMEM.
+ * The operator's words. until_wall_ms: 0 until revoked. reason may be NULL. They stand for names, so that a target
+ * that leaves and comes back finds them. A later word replaces the earlier one; OPERATOR_ENABLE and
+ * OPERATOR_RESTORE revoke. -ENOENT: no such target or site; -EINVAL: not a verb for it; -ENOMEM; -ENOSPC.
  */
 int failover_operator_target(struct failover *failover, const char *site, const char *target,
                              enum operator_verb verb, uint64_t until_wall_ms, const char *reason);
@@ -93,7 +93,8 @@ int failover_operator_site(struct failover *failover, const char *site, enum ope
 /* All that stand now, to be kept over a restart; lent until the next call of any of these. */
 const struct operator_word *failover_operator_words(const struct failover *failover,
                                                     unsigned *count);
-/* Take back what was kept, before the first turn; expired ones are dropped. -ENOMEM. */
+/* Take back what was kept, before the first turn; expired ones are dropped, those for names that are not there
+ * wait. -ENOMEM, -ENOSPC. */
 int failover_operator_words_set(struct failover *failover, const struct operator_word *words,
                                 unsigned count);
 

@@ -32,6 +32,9 @@ struct view_target {
 		route_uri; /* "sip:10.0.0.21:5054;transport=tcp;lr;orig" without <>: for the Route */
 	struct address address;
 	enum sip_transport transport;
+	const char *host; /* the name that DNS found it by; NULL: none */
+	unsigned
+		priority; /* 0 first; within a site the next only when none of it is usable (RFC 2782) */
 	unsigned weight;     /* as configured */
 	unsigned weight_cut; /* permille of it that is withheld now (DEGRADED, on trial) */
 	enum target_state state;

@@ -59,6 +59,8 @@ static const char *const health_reason[] = {
 	"none",           "start",       "probes_answered",  "probes_lost",
 	"probe_refused",  "probe_503",   "traffic_refused",  "traffic_reset",
 	"traffic_silent", "traffic_503", "retry_after_over", "operator",
+	"one_way",        "trial",       "trial_passed",     "slow",
+	"lossy",          "sound",       "removed",          "named",
 };
 static const char *const dns_result[] = {"good", "negative", "failed"};
 static const char *const failover_reason[] = {

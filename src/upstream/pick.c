@@ -4,6 +4,7 @@
  */
 #include "upstream/pick.h"
 
+#include <limits.h>
 #include <math.h>
 
 #include "base/error.h"
@@ -50,10 +51,30 @@ static double score(const struct view_target *target, uint64_t key)
 
 #define STATE(state) (1u << (state))
 
-/* The user's own among the untried ones of the site in these states; NULL: none. */
+static bool is_open(const struct view_target *target, unsigned states,
+                    const struct pick_tried *tried)
+{
+	return (states & STATE(target->state)) != 0 && !pick_was_tried(tried, target->id);
+}
+
+/* RFC 2782: the lowest number that has one left. */
+static unsigned first_priority(const struct view *view, unsigned site, unsigned states,
+                               const struct pick_tried *tried)
+{
+	unsigned i, first = view->sites[site].first, priority = UINT_MAX;
+
+	for (i = first; i < first + view->sites[site].count; i++) {
+		if (is_open(&view->targets[i], states, tried) &&
+		    view->targets[i].priority < priority)
+			priority = view->targets[i].priority;
+	}
+	return priority;
+}
+
+/* The user's own among the untried ones of the site in these states, of this priority; NULL: none. */
 static const struct view_target *best_of_site(const struct view *view, unsigned site,
-                                              unsigned states, const struct pick_tried *tried,
-                                              uint64_t key)
+                                              unsigned states, unsigned priority,
+                                              const struct pick_tried *tried, uint64_t key)
 {
 	const struct view_target *best = NULL;
 	double best_score = 0, this_score;
@@ -62,7 +83,7 @@ static const struct view_target *best_of_site(const struct view *view, unsigned 
 	for (i = first; i < first + view->sites[site].count; i++) {
 		const struct view_target *target = &view->targets[i];
 
-		if ((states & STATE(target->state)) == 0 || pick_was_tried(tried, target->id))
+		if (!is_open(target, states, tried) || target->priority != priority)
 			continue;
 		this_score = score(target, key);
 		if (best == NULL || this_score > best_score) {
@@ -72,6 +93,8 @@ static const struct view_target *best_of_site(const struct view *view, unsigned 
 	}
 	return best;
 }
+
+#define USABLE (STATE(TARGET_UP) | STATE(TARGET_DEGRADED) | STATE(TARGET_UNKNOWN))
 
 static const struct view_target *usable_of_site(const struct view *view, unsigned site,
                                                 const struct pick_tried *tried, uint64_t key)
@@ -83,10 +106,11 @@ static const struct view_target *usable_of_site(const struct view *view, unsigne
 	const unsigned *order = tried->count == 0 ? first_order : next_order;
 	unsigned i,
 		steps = tried->count == 0 ? ARRAY_LENGTH(first_order) : ARRAY_LENGTH(next_order);
+	unsigned priority = first_priority(view, site, USABLE, tried);
 	const struct view_target *target = NULL;
 
 	for (i = 0; i < steps && target == NULL; i++)
-		target = best_of_site(view, site, order[i], tried, key);
+		target = best_of_site(view, site, order[i], priority, tried, key);
 	return target;
 }
 
@@ -157,11 +181,13 @@ static const struct view_target *best_down(const struct view *view, unsigned sit
 static const struct view_target *best_in_panic(const struct view *view,
                                                const struct pick_tried *tried, uint64_t key)
 {
+	const unsigned overloaded = STATE(TARGET_OVERLOADED);
 	const struct view_target *target = NULL;
 	unsigned i;
 
 	for (i = 0; i < view->site_count && target == NULL; i++)
-		target = best_of_site(view, i, STATE(TARGET_OVERLOADED), tried, key);
+		target = best_of_site(view, i, overloaded,
+		                      first_priority(view, i, overloaded, tried), tried, key);
 	for (i = 0; i < view->site_count && target == NULL; i++)
 		target = best_down(view, i, true, tried, key);
 	for (i = 0; i < view->site_count && target == NULL; i++)

@@ -55,7 +55,7 @@ static size_t view_text_size(const struct view *like)
 		size += text_size(like->sites[i].name) + text_size(like->sites[i].advertise);
 	for (i = 0; i < like->target_count; i++) {
 		size += text_size(like->targets[i].name) + text_size(like->targets[i].uri) +
-		        text_size(like->targets[i].route_uri);
+		        text_size(like->targets[i].route_uri) + text_size(like->targets[i].host);
 	}
 	return size;
 }
@@ -150,6 +150,7 @@ int view_create(const struct view *like, struct view **out)
 		text_keep(&view->targets[i].name, &place);
 		text_keep(&view->targets[i].uri, &place);
 		text_keep(&view->targets[i].route_uri, &place);
+		text_keep(&view->targets[i].host, &place);
 	}
 	view_judge_sites(view);
 	view->roster = like->roster;
@@ -228,8 +229,12 @@ static bool target_is_at(const struct view_target *target, const struct place *p
 
 	if (place->literal)
 		return address_equal(&target->address, &place->address);
-	return address_port(&target->address) == place->port &&
-	       uri_parse(slice_from_string(target->uri), &uri) &&
+	if (address_port(&target->address) != place->port)
+		return false;
+	if (target->host != NULL &&
+	    slice_equal_nocase(slice_from_string(target->host), place->host))
+		return true;
+	return uri_parse(slice_from_string(target->uri), &uri) &&
 	       slice_equal_nocase(uri.host, place->host);
 }
 

@@ -135,6 +135,8 @@ static void scene_config(struct scene *scene)
 		.health_timeout_ms = 800,
 		.health_fall = 2,
 		.health_rise = 3,
+		.failback_hold_down_ms = 30000,
+		.failback_ramp_ms = 60000,
 	};
 }
 
@@ -302,8 +304,16 @@ static void the_remote_site_serves_while_the_local_one_is_dead(void **state)
 	assert_int_equal(metrics_read(scene.registry, METRIC_SITE_SERVING, 0, 0, 0), 0);
 	assert_int_equal(metrics_read(scene.registry, METRIC_SITE_SERVING, 1, 0, 0), 1);
 	set_tempers(&scene, ANSWERS, REFUSES, ANSWERS, ANSWERS);
-	walk(&scene, 10000);
+	walk(&scene, 29000);
+	expect_view(&scene, "UD UU -> 1"); /* held down */
+	assert_int_equal(scene.view->sites[0].state, SITE_HOLD_DOWN);
+	assert_int_equal(scene.view->sites[0].share, 0);
+	walk(&scene, 33000);
+	assert_int_equal(scene.view->sites[0].state, SITE_RAMPING);
+	assert_in_range(scene.view->sites[0].share, 400, 600);
+	walk(&scene, 32000);
 	expect_view(&scene, "UD UU -> 0");
+	assert_int_equal(scene.view->sites[0].share, 1000);
 	assert_int_equal(metrics_read(scene.registry, METRIC_SITE_SERVING, 0, 0, 0), 1);
 	scene_end(&scene);
 }
@@ -326,7 +336,8 @@ static void a_503_in_traffic_is_obeyed_for_as_long_as_it_says(void **state)
 
 	scene_begin(&scene);
 	walk(&scene, 5000);
-	failover_traffic(scene.failover, 0, HEALTH_TRAFFIC_OVERLOADED, 7000);
+	for (unsigned i = 0; i < HEALTH_BUSY_LEAST; i++)
+		failover_traffic(scene.failover, 0, HEALTH_TRAFFIC_OVERLOADED, 7000);
 	walk(&scene, 6900);
 	expect_view(&scene, "OU UU -> 0"); /* though probes are answered */
 	walk(&scene, 200);
@@ -355,10 +366,14 @@ static void the_operators_drain_holds_until_he_says_otherwise(void **state)
 
 	scene_begin(&scene);
 	walk(&scene, 5000);
-	failover_traffic(scene.failover, 0, HEALTH_OPERATOR_DRAIN, 0);
+	assert_int_equal(failover_operator_target(scene.failover, "site-a", "sprout-1",
+	                                          OPERATOR_DRAIN, 0, "new disk"),
+	                 0);
 	walk(&scene, 60000);
 	expect_view(&scene, "XU UU -> 0");
-	failover_traffic(scene.failover, 0, HEALTH_OPERATOR_ENABLE, 0);
+	assert_int_equal(failover_operator_target(scene.failover, "site-a", "sprout-1",
+	                                          OPERATOR_ENABLE, 0, NULL),
+	                 0);
 	walk(&scene, 100);
 	expect_view(&scene, "UU UU -> 0"); /* its probes were answered all the time */
 	scene_end(&scene);
