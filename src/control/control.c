@@ -235,6 +235,8 @@ static int build(struct control *control)
 		                      control->metrics, &failover_events, control,
 		                      &control->failover);
 	if (err == 0)
+		err = dns_create(control);
+	if (err == 0)
 		err = watch_signals(control);
 	return err;
 }
@@ -242,6 +244,7 @@ static int build(struct control *control)
 static void tear_down(struct control *control)
 {
 	admin_destroy(&control->admin);
+	dns_destroy(control);
 	failover_destroy(&control->failover);
 	if (control->stopped_hard || !control->stopping)
 		for (unsigned i = 0; i < control->workers_running; i++)

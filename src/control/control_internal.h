@@ -6,7 +6,9 @@
 
 #include "admin/admin.h"
 #include "control/control.h"
+#include "upstream/discovery.h"
 #include "upstream/failover.h"
+#include "upstream/resolver.h"
 #include "worker/worker.h"
 
 struct control {
@@ -15,6 +17,8 @@ struct control {
 	struct metrics_registry *registry;
 	struct metrics *metrics;
 	struct failover *failover;
+	struct resolver *resolver;   /* both NULL if no name is to be resolved */
+	struct discovery *discovery;
 	struct admin *admin;
 	struct listener_settings *listeners; /* owned; texts are the configuration's */
 	struct worker_settings worker_settings;
@@ -37,6 +41,11 @@ void settings_free(struct control *control);
 /* ---- reports.c: letters from workers ---- */
 
 extern const struct worker_reports control_reports; /* .arg is to be set */
+
+/* ---- dns.c: sites whose targets DNS knows ---- */
+
+int dns_create(struct control *control); /* after failover */
+void dns_destroy(struct control *control);
 
 /* ---- status.c: what admin asks ---- */
 
