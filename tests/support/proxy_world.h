@@ -24,7 +24,7 @@
 #include "support/alloc_fail.h"
 #include "support/fake_loop.h"
 
-#define WORLD_SENT_MAX 64
+#define WORLD_SENT_MAX 512
 #define WORLD_TARGETS 4
 #define WORLD_REPORTS_MAX 64
 
