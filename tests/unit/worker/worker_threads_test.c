@@ -247,6 +247,10 @@ static void on_traffic(void *arg, uint32_t target_id, enum health_input input, u
 {
 }
 
+static void on_stats(void *arg, const struct target_stats *stats, unsigned count)
+{
+}
+
 static void on_idle(void *arg, uint8_t worker)
 {
 	sem_post(&((struct stage *)arg)->idle);
@@ -304,7 +308,11 @@ static void stage_settings(struct stage *stage)
 static void stage_start(struct stage *stage)
 {
 	static const uint8_t key[32] = {1, 2, 3};
-	struct worker_reports reports = {on_probe_result, on_traffic, on_idle, stage};
+	struct worker_reports reports = {.on_probe_result = on_probe_result,
+	                                 .on_traffic = on_traffic,
+	                                 .on_stats = on_stats,
+	                                 .on_idle = on_idle,
+	                                 .arg = stage};
 	unsigned port;
 	char sprout[32];
 
