@@ -94,8 +94,8 @@ enum pick_answer choose_target(const struct response_context *context,
 {
 	enum pick_answer answer;
 
-	if (context->proxy->view == NULL)
-		return PICK_NEVER;
+	if (context->proxy->view == NULL) /* we were ready a moment before control's first word */
+		return PICK_LATER;
 	answer = context->last_site != UINT32_MAX
 	                 ? choose_further(context, target)
 	                 : choose_first(context->proxy->view, &context->tried, context->key,

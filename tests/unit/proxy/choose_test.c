@@ -1,6 +1,8 @@
 /* Which target comes next: neighbours with life, the other site, dialogs, challenges, the retry budget. */
 #include "support/proxy_world.h"
 
+static const enum target_state all_up[WORLD_TARGETS] = {TARGET_UP, TARGET_UP, TARGET_UP, TARGET_UP};
+
 static unsigned target_of(const struct world *world, unsigned index)
 {
 	int target = world_target_of(&world->sent[index].hop.remote);
@@ -228,6 +230,43 @@ static void wholly_silent_targets_spend_no_budget(void **state)
 	assert_int_equal(again, 30);
 }
 
+static void a_request_before_the_first_view_waits_for_it(void **state)
+{
+	struct world *world = *state;
+	struct view *view = world_make_view(TRANSPORT_TCP, all_up);
+
+	world_client_register_over(world, 1, "r1", "");
+	assert_int_equal(world->sent_count, 0);
+	world_walk(world, 100);
+	proxy_set_view(world->proxy, view);
+	snapshot_release(&view->snapshot);
+	assert_int_equal(world->sent_count, 1);
+	assert_memory_equal(world->sent[0].text, "REGISTER", 8);
+}
+
+static void the_deadline_answers_without_any_view(void **state)
+{
+	struct world *world = *state;
+
+	world_client_register_over(world, 1, "r1", "");
+	world_walk(world, 8100);
+	assert_int_equal(world->sent_count, 1);
+	assert_status(world, 0, "503");
+}
+
+static int setup_without_view(void **state)
+{
+	struct world *world = malloc(sizeof(*world));
+
+	fake_clock_setup(state);
+	hash_key_init();
+	assert_int_equal(message_system_init(), 0);
+	world_init(world, TRANSPORT_TCP);
+	assert_int_equal(world_build(world), 0);
+	*state = world;
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +281,10 @@ int main(void)
 		world_test(a_target_marked_down_is_tried_when_all_others_refuse),
 		world_test(a_slow_core_is_not_hit_twice_as_hard),
 		world_test(wholly_silent_targets_spend_no_budget),
+		cmocka_unit_test_setup_teardown(a_request_before_the_first_view_waits_for_it,
+	                                        setup_without_view, world_teardown),
+		cmocka_unit_test_setup_teardown(the_deadline_answers_without_any_view,
+	                                        setup_without_view, world_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
