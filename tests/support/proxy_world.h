@@ -234,8 +234,15 @@ static inline int world_build(struct world *world)
 	struct flow_table_settings flow_settings = {
 		.node = 7, .epoch = 1000, .workers = 2, .limit = 1000, .unregistered_ms = 32000};
 	struct txn_sender sender = {world_send, world};
-	struct proxy_ways ways = {world_send,   world_open,     world_sent_by, world_pass_packet,
-	                          world_report, world_is_ready, world};
+	struct proxy_ways ways = {
+		.send = world_send,
+		.open = world_open,
+		.sent_by = world_sent_by,
+		.pass_packet = world_pass_packet,
+		.report = world_report,
+		.is_ready = world_is_ready,
+		.arg = world,
+	};
 	int err;
 
 	err = loop_create("test", &world->loop);
