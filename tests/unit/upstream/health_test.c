@@ -603,11 +603,13 @@ static void walk_step(struct walk *walk, uint64_t *seed)
 	}
 	r = next_random(seed);
 	if (r % 150 == 0)
-		walk->mood = (r >> 10) % 7;
+		walk->mood = (r >> 10) % 20 < 7 ? (r >> 10) % 20 : 0; /* mostly well */
 	r = next_random(seed);
 	input = walk_input(r, walk->mood);
 	if (before.verdict == TARGET_DEGRADED && (r >> 50) % 8 == 0)
 		input = HEALTH_TRAFFIC_SOUND; /* control asks every second */
+	if (before.verdict == TARGET_UP && (r >> 50) % 500 < 2)
+		input = (r >> 50) % 500 == 0 ? HEALTH_TRAFFIC_SLOW : HEALTH_TRAFFIC_LOSSY;
 	value = (r >> 30) % 3 == 0 ? 0 : (r >> 32) % 20000;
 	if (input == HEALTH_TRAFFIC_SILENT)
 		value = value == 0 ? 0 : walk->scene.now_ms - value % 1000;
