@@ -12,8 +12,9 @@
 
 struct probes; /* those under way on one worker */
 
+/* value: the round trip in us; of HEALTH_PROBE_OVERLOADED the Retry-After in ms, 0 none. */
 typedef void probe_done_fn(void *arg, uint32_t target_id, uint32_t generation,
-                           enum health_input result, uint64_t round_trip_us);
+                           enum health_input result, uint64_t value);
 
 /* open: as transport_open (tests bring their own); sent_by: as transport_sent_by. */
 struct probe_ways {

@@ -5,6 +5,9 @@
 #include "sip/message.h"
 #include "sip_internal.h"
 
+/* Who asks for more than a day is not believed. */
+#define RETRY_AFTER_MAX_S 86400
+
 bool message_is_request(const struct message *message)
 {
 	return message->is_request;
@@ -205,4 +208,18 @@ bool message_header_at(const struct message *message, const char *name, unsigned
 bool message_header(const struct message *message, const char *name, struct slice *out)
 {
 	return message_header_at(message, name, 0, out);
+}
+
+/* "120 (maintenance);duration=60": the digits lead. */
+bool message_retry_after(const struct message *message, uint64_t *seconds)
+{
+	struct slice value;
+	size_t digits = 0;
+
+	*seconds = 0;
+	if (!message_header(message, "Retry-After", &value))
+		return false;
+	while (digits < value.length && value.data[digits] >= '0' && value.data[digits] <= '9')
+		digits++;
+	return slice_to_uint(slice_of(value.data, digits), RETRY_AFTER_MAX_S, seconds);
 }

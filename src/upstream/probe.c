@@ -58,13 +58,17 @@ static void probe_end(struct probe *probe)
 	loop_bury(probes->loop, &probe->grave, probe_free);
 }
 
-static void probe_finish(struct probe *probe, enum health_input result)
+static void probe_tell(struct probe *probe, enum health_input result, uint64_t value)
 {
 	struct probes *probes = probe->probes;
-	uint64_t round_trip_us = clock_now_us() - probe->sent_us;
 
 	probe_end(probe);
-	probes->done(probes->arg, probe->target_id, probe->generation, result, round_trip_us);
+	probes->done(probes->arg, probe->target_id, probe->generation, result, value);
+}
+
+static void probe_finish(struct probe *probe, enum health_input result)
+{
+	probe_tell(probe, result, clock_now_us() - probe->sent_us);
 }
 
 static void on_limit(struct timer *timer, void *arg)
@@ -77,10 +81,16 @@ static void on_limit(struct timer *timer, void *arg)
 static void on_response(void *arg, struct client_txn *txn, struct message **response)
 {
 	int status = message_status(*response);
+	uint64_t seconds;
 
 	if (status < 200)
 		return; /* RFC 3261 8.1.3.2: somebody works on it; the time limit goes on */
-	probe_finish(arg, status == 503 ? HEALTH_PROBE_OVERLOADED : HEALTH_PROBE_OK);
+	if (status != 503) {
+		probe_finish(arg, HEALTH_PROBE_OK);
+		return;
+	}
+	(void)message_retry_after(*response, &seconds);
+	probe_tell(arg, HEALTH_PROBE_OVERLOADED, seconds * 1000);
 }
 
 static void on_failed(void *arg, struct client_txn *txn, enum txn_failure failure)

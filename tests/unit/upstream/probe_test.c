@@ -19,7 +19,7 @@ struct scene {
 	unsigned told;
 	uint32_t target_id, generation;
 	enum health_input result;
-	uint64_t round_trip_us;
+	uint64_t value;
 };
 
 static int on_send(void *arg, const struct hop *hop, struct bytes **bytes)
@@ -51,7 +51,7 @@ static const char *on_sent_by(void *arg, const struct hop *hop)
 }
 
 static void on_done(void *arg, uint32_t target_id, uint32_t generation, enum health_input result,
-                    uint64_t round_trip_us)
+                    uint64_t value)
 {
 	struct scene *scene = arg;
 
@@ -59,7 +59,7 @@ static void on_done(void *arg, uint32_t target_id, uint32_t generation, enum hea
 	scene->target_id = target_id;
 	scene->generation = generation;
 	scene->result = result;
-	scene->round_trip_us = round_trip_us;
+	scene->value = value;
 }
 
 static int scene_make(struct scene *scene)
@@ -116,7 +116,7 @@ static const char *sent_header(const struct scene *scene, const char *name)
 }
 
 /* The target answers what was sent last. */
-static bool answer(struct scene *scene, int status)
+static bool answer_saying(struct scene *scene, int status, const char *extra)
 {
 	struct message *response = NULL;
 	enum guard_verdict verdict;
@@ -133,14 +133,19 @@ static bool answer(struct scene *scene, int status)
 	length += (size_t)snprintf(text + length, sizeof(text) - length, "Call-ID: %s\r\n",
 	                           sent_header(scene, "\r\nCall-ID"));
 	length += (size_t)snprintf(text + length, sizeof(text) - length,
-	                           "CSeq: %s\r\nContent-Length: 0\r\n\r\n",
-	                           sent_header(scene, "\r\nCSeq"));
+	                           "CSeq: %s\r\n%sContent-Length: 0\r\n\r\n",
+	                           sent_header(scene, "\r\nCSeq"), extra);
 	assert_true(length < sizeof(text));
 	assert_int_equal(message_parse(slice_of(text, length), 65535, &response, &verdict),
 	                 MESSAGE_SOUND);
 	taken = txn_table_match_response(scene->table, &response, &scene->sent_hop);
 	message_destroy(&response);
 	return taken;
+}
+
+static bool answer(struct scene *scene, int status)
+{
+	return answer_saying(scene, status, "");
 }
 
 static void expect_told(const struct scene *scene, unsigned times, enum health_input result)
@@ -203,11 +208,37 @@ static void any_final_answer_but_503_is_a_sign_of_life(void **state)
 		expect_told(&scene, i + 1, cases[i].result);
 		assert_int_equal(scene.target_id, i % 4);
 		assert_int_equal(scene.generation, 100 + i);
-		assert_int_equal(scene.round_trip_us, 30000);
+		assert_int_equal(scene.value, cases[i].status == 503 ? 0 : 30000);
 	}
 	fake_loop_walk(scene.loop, 60000); /* nothing comes after */
 	assert_int_equal(scene.told, ARRAY_LENGTH(cases));
 	assert_int_equal(txn_table_count(scene.table), 0);
+	scene_end(&scene);
+}
+
+static void a_503_tells_its_retry_after_and_not_its_round_trip(void **state)
+{
+	static const struct {
+		const char *header;
+		uint64_t value;
+	} cases[] = {
+		{"", 0},
+		{"Retry-After: 6\r\n", 6000},
+		{"Retry-After: 120 (maintenance);duration=60\r\n", 120000},
+		{"Retry-After: soon\r\n", 0},
+		{"Retry-After: 99999999999999999999\r\n", 0},
+	};
+	struct scene scene;
+	unsigned i;
+
+	scene_begin(&scene);
+	for (i = 0; i < ARRAY_LENGTH(cases); i++) {
+		probe(&scene, 0, 100 + i);
+		fake_loop_walk(scene.loop, 30);
+		assert_true(answer_saying(&scene, 503, cases[i].header));
+		expect_told(&scene, i + 1, HEALTH_PROBE_OVERLOADED);
+		assert_int_equal(scene.value, cases[i].value);
+	}
 	scene_end(&scene);
 }
 
@@ -358,6 +389,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_probe_is_an_options_to_the_target_over_its_own_transport),
 		cmocka_unit_test(any_final_answer_but_503_is_a_sign_of_life),
+		cmocka_unit_test(a_503_tells_its_retry_after_and_not_its_round_trip),
 		cmocka_unit_test(a_provisional_is_no_answer),
 		cmocka_unit_test(silence_is_told_when_the_time_is_over_and_once),
 		cmocka_unit_test(a_second_answer_is_not_told),
