@@ -135,7 +135,7 @@ class Namespaces:
         """Every packet to and from this part is dropped, without a word."""
         must([*self.inside(part), "nft", "-f", "-"],
              "table inet drill { chain in { type filter hook input priority 0; iif != lo drop; }\n"
-             "chain out { type filter hook output priority 0; oif != lo drop; } }")
+             "chain out { type filter hook output priority 0; oif != lo drop; }\n}\n")
 
     def appear(self, part):
         must([*self.inside(part), "nft", "delete", "table", "inet", "drill"])
