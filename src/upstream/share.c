@@ -114,6 +114,11 @@ static bool site_on_time(struct share_site *sites, unsigned count, unsigned inde
 		return site_set_state(site, SITE_EVACUATED, SHARE_OPERATOR, now_ms);
 	if (!site->usable)
 		return site->state != SITE_DOWN && site_is_lost(site, now_ms);
+	if (!site->begun) {
+		site->begun = true;
+		site->losses = 0;
+		return site->state == SITE_DOWN && site_is_ready(site, SHARE_START, now_ms);
+	}
 	if (now_ms >= site->forgive_ms)
 		site->losses = 0;
 	switch (site->state) {

@@ -72,6 +72,7 @@ struct share_site {
 	uint32_t capacity;          /* requests per second, 0: no limit */
 	unsigned healthy;           /* permille of its targets' weights that may be used */
 	/* Kept. */
+	bool begun; /* it has been usable: before that it is not lost, its targets are not known yet */
 	enum site_state state;
 	enum share_reason reason;
 	uint64_t until_ms;   /* HOLD_DOWN: its end */
