@@ -4,6 +4,12 @@
  * reads the counters. Losing it disturbs no traffic.
  *
  *	GET /livez /readyz /metrics /status /flows[?identity=AOR] and / (the list of routes)
+ *	GET /events[?since=30m]     JSON lines; with Accept: text/event-stream a stream without an end
+ *	GET /why?target=SITE/NAME   a verdict and what led to it
+ * and on the Unix socket alone
+ *	GET /why?call-id=CALL-ID    what was tried for a request (whom a user calls is his own affair)
+ *	POST /target?name=SITE/NAME&word=drain|disable|enable[&for=30m][&reason=TEXT]
+ *	POST /site?name=SITE&word=evacuate|restore[&for=30m][&reason=TEXT]
  */
 #ifndef BONO_ADMIN_ADMIN_H
 #define BONO_ADMIN_ADMIN_H
@@ -14,6 +20,8 @@
 
 #include "loop/loop.h"
 #include "metrics/metrics.h"
+#include "proxy/decision.h"
+#include "upstream/operator.h"
 #include "upstream/view.h"
 
 struct admin;
@@ -36,6 +44,15 @@ struct admin_flow {
 	unsigned binding_count;
 };
 
+/* One thing that happened. Texts are lent; those that say nothing are empty, never NULL. */
+struct admin_event {
+	uint64_t number; /* rises, over restarts too */
+	uint64_t wall_ms;
+	const char *kind;    /* "target", "site", "operator", "discovery", "node" */
+	const char *subject; /* "site-a/sprout-2", "site-a" */
+	const char *from, *to, *reason, *evidence;
+};
+
 /* What admin asks of its owner, always on the control loop. */
 struct admin_source {
 	bool (*live)(void *arg);  /* all loops turn */
@@ -52,6 +69,17 @@ struct admin_source {
 	 * the client has gone or admin was destroyed. identity is good during this call only.
 	 */
 	void (*flows)(void *arg, const char *identity, struct admin_query *query);
+	/* The first event that is kept and has a number above `after` (0: the oldest), lent for the turn; false: none. */
+	bool (*next_event)(void *arg, uint64_t after, struct admin_event *out);
+	/* Visit what is kept of requests with this Call-ID, oldest first; each is lent for the call. */
+	void (*decisions)(void *arg, struct slice call_id,
+	                  void (*visit)(void *visit_arg, const struct decision *decision),
+	                  void *visit_arg);
+	/* The operator's words that stand, lent for the turn. */
+	const struct operator_word *(*words)(void *arg, unsigned *count);
+	/* Say one (its verb may be one that revokes). -ENOENT: no such target or site, -ENOMEM, -ENOSPC; -EIO: it
+	 * stands, but a restart will forget it. */
+	int (*say)(void *arg, const struct operator_word *word);
 };
 
 struct admin_settings {
@@ -67,6 +95,9 @@ int admin_create(struct loop *loop, const struct admin_settings *settings,
                  const struct admin_source *source, void *arg, struct admin **out);
 /* Closes everything and removes the socket file. */
 void admin_destroy(struct admin **admin);
+
+/* There is an event that was not there before: those who follow are told. */
+void admin_events_changed(struct admin *admin);
 
 /* False when the answer is full (ADMIN_FLOWS_MAX) or its client has gone: more need not be added. */
 bool admin_flows_add(struct admin_query *query, const struct admin_flow *flow);

@@ -8,6 +8,7 @@
 #include "flow/flow_table.h"
 #include "loop/loop.h"
 #include "metrics/metrics.h"
+#include "proxy/decision.h"
 #include "sip/via.h"
 #include "transaction/txn_table.h"
 #include "transport/transport.h"
@@ -37,6 +38,8 @@ struct proxy_ways {
 	void (*pass_packet)(void *arg, uint8_t worker, const struct packet *packet);
 	/* What traffic saw of a target: to control. value as health_on_input. */
 	void (*report)(void *arg, uint32_t target_id, enum health_input input, uint64_t value);
+	/* A request that needed more than one attempt, or was lost, has its answer; lent during the call. NULL: nobody asks. */
+	void (*decided)(void *arg, const struct decision *decision);
 	/* False while the node is not ready or stopping: OPTIONS to ourselves gets 503. */
 	bool (*is_ready)(void *arg);
 	void *arg;

@@ -31,6 +31,8 @@ struct worker_reports {
 	void (*on_traffic)(void *arg, uint32_t target_id, enum health_input input, uint64_t value);
 	/* What was counted of some targets in the last quarter of a second; lent during the call. */
 	void (*on_stats)(void *arg, const struct target_stats *stats, unsigned count);
+	/* A request needed more than one attempt, or was lost; lent during the call. NULL: nobody asks. */
+	void (*on_decision)(void *arg, const struct decision *decision);
 	/* The graceful stop has come to its end here: nothing is owed any more, or the time is over. The
 	 * worker goes on serving the others until it is told to leave. */
 	void (*on_idle)(void *arg, uint8_t worker);

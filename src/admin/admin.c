@@ -94,6 +94,7 @@ int admin_create(struct loop *loop, const struct admin_settings *settings,
 	admin->source = *source;
 	admin->arg = arg;
 	admin->registry = settings->registry;
+	list_init(&admin->followers);
 	admin->started_us = clock_now_us();
 	err = start(admin, settings);
 	if (err != 0)

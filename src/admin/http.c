@@ -1,5 +1,5 @@
 /*
- * A small HTTP/1.1 server for GET and HEAD (RFC 9110, 9112). Control loop.
+ * A small HTTP/1.1 server for requests without a body (RFC 9110, 9112). Control loop.
  *
  * libevent's own (evhttp, 2.1) was tried first: it can neither bound its connections nor give a request a
  * deadline, its timeouts start again with every byte, and over a filter that counts connections it loses
@@ -9,6 +9,7 @@
 #include <event2/bufferevent.h>
 #include <event2/listener.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "admin_internal.h"
@@ -23,6 +24,8 @@
 #define HEAD_MS 10000  /* from the first byte awaited to the end of the head */
 #define IDLE_MS 60000  /* between requests: a scrape each half minute keeps its connection */
 #define REPLY_MS 60000 /* to make the answer and to have it fetched */
+/* A stream that says nothing for longer is taken for dead by proxies and people. */
+#define BEAT_MS 15000
 #define ACCEPT_REST_MS 500
 #define LISTENERS_MAX 2
 
@@ -31,6 +34,8 @@ enum client_state {
 	CLIENT_READING, /* a part of its head */
 	CLIENT_WAITING, /* somebody owes it a reply */
 	CLIENT_WRITING, /* the reply leaves */
+	CLIENT_STREAMING, /* a reply without an end: what was given leaves */
+	CLIENT_RESTING,   /* the same, and all that was given has left */
 	CLIENT_CLOSED   /* in its grave */
 };
 
@@ -51,6 +56,8 @@ struct http_client {
 	struct timer deadline; /* of the state */
 	bool head_only;        /* the request that waits is a HEAD */
 	bool last;             /* close after the reply */
+	bool local;            /* came by the Unix socket */
+	http_pull_fn *pull;    /* of a stream */
 	void (*on_gone)(void *arg);
 	void *gone_arg;
 	struct grave grave;
@@ -63,7 +70,12 @@ static void client_free(struct grave *grave)
 
 static void client_set_state(struct http_client *client, enum client_state state)
 {
-	static const uint64_t limits[] = {IDLE_MS, HEAD_MS, REPLY_MS, REPLY_MS, 0};
+	static const uint64_t limits[] = {
+		[CLIENT_IDLE] = IDLE_MS,       [CLIENT_READING] = HEAD_MS,
+		[CLIENT_WAITING] = REPLY_MS,   [CLIENT_WRITING] = REPLY_MS,
+		[CLIENT_STREAMING] = REPLY_MS, [CLIENT_RESTING] = BEAT_MS,
+		[CLIENT_CLOSED] = 0,
+	};
 	struct list *clients = &client->server->clients;
 
 	client->state = state;
@@ -117,7 +129,8 @@ static bool next_line(struct slice *rest, struct slice *line)
 }
 
 /* What of the headers matters here; false: the request is broken. RFC 9112 3.2, 6. */
-static bool read_headers(struct http_client *client, struct slice rest, bool needs_host)
+static bool read_headers(struct http_client *client, struct slice rest, bool needs_host,
+                         struct http_request *request)
 {
 	struct slice line, value;
 	bool has_host = false;
@@ -133,6 +146,10 @@ static bool read_headers(struct http_client *client, struct slice rest, bool nee
 		if (slice_equal_nocase(name, SLICE_LITERAL("Connection")) &&
 		    slice_equal_nocase(value, SLICE_LITERAL("close")))
 			client->last = true;
+		if (slice_equal_nocase(name, SLICE_LITERAL("Accept")))
+			request->accept = value;
+		if (slice_equal_nocase(name, SLICE_LITERAL("Last-Event-ID")))
+			request->last_event_id = value;
 		/* A body is not read: what follows would be taken for the next request. */
 		if (slice_equal_nocase(name, SLICE_LITERAL("Transfer-Encoding")) ||
 		    (slice_equal_nocase(name, SLICE_LITERAL("Content-Length")) &&
@@ -151,6 +168,7 @@ static int read_head(struct http_client *client, struct slice head, struct http_
 	if (memchr(head.data, '\0', head.length) != NULL || !next_line(&rest, &line))
 		return 400;
 	request->client = client;
+	request->local = client->local;
 	request->method = slice_split(line, ' ', &target);
 	target = slice_split(target, ' ', &version);
 	request->path = slice_split(target, '?', &request->query);
@@ -161,7 +179,7 @@ static int read_head(struct http_client *client, struct slice head, struct http_
 	    request->path.data[0] != '/')
 		return 400;
 	client->head_only = slice_equal(request->method, SLICE_LITERAL("HEAD"));
-	return read_headers(client, rest, !client->last) ? 0 : 400;
+	return read_headers(client, rest, !client->last, request) ? 0 : 400;
 }
 
 static void refuse(struct http_client *client, int status)
@@ -210,6 +228,8 @@ static const char *status_words(int status)
 		return "OK";
 	case 400:
 		return "Bad Request";
+	case 403:
+		return "Forbidden";
 	case 404:
 		return "Not Found";
 	case 405:
@@ -233,7 +253,7 @@ void http_reply(struct http_client *client, int status, const char *type, const 
 	struct evbuffer *output = bufferevent_get_output(client->stream);
 	int err = 0;
 
-	ASSERT(client->state != CLIENT_WRITING && client->state != CLIENT_CLOSED);
+	ASSERT(client->state == CLIENT_READING || client->state == CLIENT_WAITING);
 	client->on_gone = NULL;
 	client_set_state(client, CLIENT_WRITING);
 	if (evbuffer_add_printf(output,
@@ -274,6 +294,64 @@ void http_on_gone(struct http_client *client, void (*on_gone)(void *arg), void *
 	client->gone_arg = arg;
 }
 
+/* ---- a reply without an end ---- */
+
+/* Only when all that was given before has left, so that a slow reader makes nothing grow. */
+static void stream_pull(struct http_client *client)
+{
+	struct buffer more;
+	bool goes_on;
+	int err = 0;
+
+	buffer_init(&more);
+	goes_on = client->pull(client->gone_arg, &more);
+	if (more.failed || (more.length > 0 && bufferevent_write(client->stream, more.data,
+	                                                         more.length) != 0))
+		err = -ENOMEM;
+	if (err != 0 || !goes_on)
+		client_close(client);
+	else
+		client_set_state(client, more.length > 0 ? CLIENT_STREAMING : CLIENT_RESTING);
+	buffer_free(&more);
+}
+
+void http_stream(struct http_client *client, const char *type, http_pull_fn *pull,
+                 void (*on_gone)(void *arg), void *arg)
+{
+	struct evbuffer *output = bufferevent_get_output(client->stream);
+
+	ASSERT(client->state == CLIENT_WAITING && !client->head_only);
+	client->on_gone = on_gone;
+	client->gone_arg = arg;
+	client->pull = pull;
+	client_set_state(client, CLIENT_STREAMING);
+	if (evbuffer_add_printf(output,
+	                        "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nCache-Control: no-store\r\n"
+	                        "X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n",
+	                        type) < 0)
+		client_close(client);
+}
+
+void http_stream_wake(struct http_client *client)
+{
+	if (client->state == CLIENT_RESTING)
+		stream_pull(client);
+}
+
+bool http_is_head(const struct http_client *client)
+{
+	return client->head_only;
+}
+
+/* A comment, as text/event-stream knows it: who has gone without a word is found out by it. */
+static void stream_beat(struct http_client *client)
+{
+	if (bufferevent_write(client->stream, ":\n\n", 3) != 0)
+		client_close(client);
+	else
+		client_set_state(client, CLIENT_STREAMING);
+}
+
 /* ---- the connection ---- */
 
 static void on_readable(struct bufferevent *stream, void *arg)
@@ -286,9 +364,13 @@ static void on_written(struct bufferevent *stream, void *arg)
 {
 	struct http_client *client = arg;
 
-	if (client->state != CLIENT_WRITING ||
+	if ((client->state != CLIENT_WRITING && client->state != CLIENT_STREAMING) ||
 	    evbuffer_get_length(bufferevent_get_output(stream)) > 0)
 		return;
+	if (client->state == CLIENT_STREAMING) {
+		stream_pull(client);
+		return;
+	}
 	if (client->last) {
 		client_close(client);
 		return;
@@ -313,7 +395,12 @@ static void on_ended(struct bufferevent *stream, short what, void *arg)
 
 static void on_deadline(struct timer *timer, void *arg)
 {
-	client_close(arg);
+	struct http_client *client = arg;
+
+	if (client->state == CLIENT_RESTING)
+		stream_beat(client);
+	else
+		client_close(client);
 }
 
 /* At the limit the connection that has been idle longest makes room. */
@@ -332,7 +419,7 @@ static bool make_room(struct http_server *server)
 	return false;
 }
 
-static int client_create(struct http_server *server, evutil_socket_t fd)
+static int client_create(struct http_server *server, evutil_socket_t fd, bool local)
 {
 	struct http_client *client = memory_zalloc(sizeof(*client));
 
@@ -344,6 +431,7 @@ static int client_create(struct http_server *server, evutil_socket_t fd)
 		return -ENOMEM;
 	}
 	client->server = server;
+	client->local = local;
 	timer_init(&client->deadline, on_deadline, client);
 	bufferevent_setcb(client->stream, on_readable, on_written, on_ended, client);
 	bufferevent_setwatermark(client->stream, EV_READ, 0, HEAD_MAX_BYTES);
@@ -358,7 +446,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 {
 	struct http_server *server = arg;
 
-	if (!make_room(server) || client_create(server, fd) != 0) {
+	if (!make_room(server) || client_create(server, fd, peer->sa_family == AF_UNIX) != 0) {
 		log_debug("admin: connection refused, %zu are open", server->clients.length);
 		close(fd);
 	}

@@ -45,38 +45,6 @@ static void on_deadline(struct timer *timer, void *arg)
 	http_reply_text(client, 504, "the workers did not answer in time\n");
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if ((c | 32) >= 'a' && (c | 32) <= 'f')
-		return (c | 32) - 'a' + 10;
-	return -1;
-}
-
-/* %XX and '+' of a query, in place of the copy; false: broken or a NUL. */
-static bool decode(char *text)
-{
-	char *to = text;
-
-	for (; *text != '\0'; text++) {
-		int high, low;
-
-		if (*text != '%') {
-			*to++ = *text;
-			continue;
-		}
-		high = hex_digit(text[1]);
-		low = high >= 0 ? hex_digit(text[2]) : -1;
-		if (low < 0 || high * 16 + low == 0)
-			return false;
-		*to++ = (char)(high * 16 + low);
-		text += 2;
-	}
-	*to = '\0';
-	return true;
-}
-
 /* The one spelling that bindings are kept under, for what a person writes: "sip:" may be missing. */
 static int canonical_aor(const char *text, char **out)
 {
@@ -106,19 +74,14 @@ static int canonical_aor(const char *text, char **out)
 /* ?identity=AOR; *out NULL: none was asked for. -EINVAL: not a URI, or another parameter. */
 static int read_identity(struct slice query, char **out)
 {
-	struct slice value, name = slice_split(query, '=', &value);
+	static const char *const names[] = {"identity"};
 	char *text;
 	int err;
 
 	*out = NULL;
-	if (query.length == 0)
-		return 0;
-	if (!slice_equal(name, SLICE_LITERAL("identity")))
-		return -EINVAL;
-	text = slice_to_string(value);
-	if (text == NULL)
-		return -ENOMEM;
-	err = decode(text) ? canonical_aor(text, out) : -EINVAL;
+	err = parameters_read(query, names, &text, 1);
+	if (err == 0 && text != NULL)
+		err = canonical_aor(text, out);
 	memory_free(text);
 	return err;
 }
@@ -164,8 +127,7 @@ void query_start(struct admin *admin, const struct http_request *request)
 	memory_free(identity);
 }
 
-/* A client's own words may be any bytes; JSON takes only UTF-8. */
-static json_t *text_json(const char *text)
+json_t *text_json(const char *text)
 {
 	char *clean;
 	json_t *json;

@@ -2,6 +2,7 @@
  * GET /status: the node as one JSON object. Control loop.
  */
 #include <math.h>
+#include <string.h>
 
 #include "admin_internal.h"
 #include "base/clock.h"
@@ -16,14 +17,35 @@ static int64_t target_failures(const struct metrics_registry *registry, uint32_t
 	return sum;
 }
 
-static json_t *target_json(const struct admin *admin, const struct view *view,
-                           const struct view_target *target)
+/* The operator's word that stands of a site (target ""), or null. NULL: out of memory. */
+static json_t *word_json(const struct admin *admin, const char *site, const char *target)
+{
+	const struct operator_word *words;
+	unsigned count = 0;
+
+	words = admin->source.words != NULL ? admin->source.words(admin->arg, &count) : NULL;
+	for (unsigned i = 0; i < count; i++) {
+		char until[32];
+
+		if (strcmp(words[i].site, site) != 0 || strcmp(words[i].target, target) != 0)
+			continue;
+		clock_format_wall(words[i].until_wall_ms, until, sizeof(until));
+		return json_pack("{s:s, s:o, s:o}", "word", operator_verb_name(words[i].verb),
+		                 "until",
+		                 words[i].until_wall_ms != 0 ? json_string(until) : json_null(),
+		                 "reason", text_json(words[i].reason));
+	}
+	return json_null();
+}
+
+json_t *target_json(const struct admin *admin, const struct view *view,
+                    const struct view_target *target)
 {
 	char address[ADDRESS_TEXT_MAX], since[32];
 	const struct metrics_registry *r = admin->registry;
 
 	clock_format_wall(target->since_wall_ms, since, sizeof(since));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:I}", "site",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:o}", "site",
 	                 view->sites[target->site].name, "name", target->name, "address",
 	                 address_format(&target->address, address), "transport",
 	                 transport_name(target->transport), "state",
@@ -35,7 +57,8 @@ static json_t *target_json(const struct admin *admin, const struct view *view,
 	                 (json_int_t)metrics_read(r, METRIC_TARGET_IN_FLIGHT, target->id, 0, 0),
 	                 "weight", (json_int_t)target->weight, "requests",
 	                 (json_int_t)metrics_read(r, METRIC_TARGET_REQUESTS, target->id, 0, 0),
-	                 "failures", (json_int_t)target_failures(r, target->id));
+	                 "failures", (json_int_t)target_failures(r, target->id), "operator",
+	                 word_json(admin, view->sites[target->site].name, target->name));
 }
 
 /* Takes the member; false: out of memory, somewhere. */
@@ -44,7 +67,7 @@ static bool append(json_t *array, json_t *member)
 	return array != NULL && member != NULL && json_array_append_new(array, member) == 0;
 }
 
-static json_t *site_json(const struct admin *admin, const struct view *view, unsigned index)
+json_t *site_json(const struct admin *admin, const struct view *view, unsigned index)
 {
 	const struct view_site *site = &view->sites[index];
 	json_t *targets = json_array();
@@ -54,10 +77,11 @@ static json_t *site_json(const struct admin *admin, const struct view *view, uns
 			json_decref(targets);
 			return NULL;
 		}
-	return json_pack("{s:s, s:b, s:b, s:f, s:o}", "name", site->name, "local", site->local,
+	return json_pack("{s:s, s:s, s:b, s:b, s:f, s:o, s:o}", "name", site->name, "state",
+	                 site_state_name(site->state), "local", site->local,
 	                 "serving", view->serving == (int)index, "share",
-	                 round(rates_share(admin->rates, view, index) * 1000) / 1000, "targets",
-	                 targets);
+	                 round(rates_share(admin->rates, view, index) * 1000) / 1000, "operator",
+	                 word_json(admin, site->name, ""), "targets", targets);
 }
 
 static json_t *sites_json(const struct admin *admin)

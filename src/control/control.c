@@ -42,7 +42,8 @@ static void on_probe(void *arg, uint32_t target_id, uint32_t generation, uint64_
 		log_error("target %u: probe not sent, out of memory", target_id);
 }
 
-static const struct failover_events failover_events = {.on_view = on_view, .on_probe = on_probe};
+static const struct failover_events failover_events = {
+	.on_view = on_view, .on_probe = on_probe, .on_event = explain_transition};
 
 /* ---- stopping ---- */
 
@@ -83,6 +84,7 @@ static void on_stop_signal(evutil_socket_t signal_number, short what, void *arg)
 	}
 	control->stopping = true;
 	log_info("node %s: stopping, no new work is taken", control->config->node_name);
+	explain_node(control, "STOPPING", "no new work is taken");
 	sd_notify(0, "STOPPING=1");
 	timer_init(&control->stop_limit, on_stop_limit, control);
 	timer_start(loop_timers(control->loop), &control->stop_limit,
@@ -135,6 +137,7 @@ static void say_ready(struct control *control)
 	log_info("node %s: %u workers, %u listeners, site %s", control->config->node_name,
 	         control->worker_count, control->config->listener_count,
 	         control->config->node_site);
+	explain_node(control, "READY", "version " BONO_VERSION);
 	fputs("bono: ready\n", stderr);
 	sd_notify(0, "READY=1");
 	timer_init(&control->watch, on_watch, control);
@@ -223,6 +226,8 @@ static int build(struct control *control)
 	if (err == 0)
 		err = metrics_create(control->registry, "control", &control->metrics);
 	if (err == 0)
+		err = explain_create(control);
+	if (err == 0)
 		err = load_token_key(control);
 	if (err == 0)
 		err = settings_fill(control);
@@ -235,6 +240,8 @@ static int build(struct control *control)
 		                      control->metrics, &failover_events, control,
 		                      &control->failover);
 	if (err == 0)
+		err = explain_open_book(control);
+	if (err == 0)
 		err = dns_create(control);
 	if (err == 0)
 		err = watch_signals(control);
@@ -245,6 +252,7 @@ static void tear_down(struct control *control)
 {
 	admin_destroy(&control->admin);
 	dns_destroy(control);
+	operator_book_close(&control->book);
 	failover_destroy(&control->failover);
 	if (control->stopped_hard || !control->stopping)
 		for (unsigned i = 0; i < control->workers_running; i++)
@@ -257,6 +265,7 @@ static void tear_down(struct control *control)
 	for (unsigned i = 0; i < ARRAY_LENGTH(control->signals); i++)
 		if (control->signals[i] != NULL)
 			event_free(control->signals[i]);
+	explain_destroy(control);
 	loop_destroy(&control->loop);
 	settings_free(control);
 	metrics_registry_destroy(&control->registry);

@@ -6,6 +6,9 @@
 
 #include "admin/admin.h"
 #include "control/control.h"
+#include "control/decisions.h"
+#include "control/events.h"
+#include "control/operator.h"
 #include "upstream/discovery.h"
 #include "upstream/failover.h"
 #include "upstream/resolver.h"
@@ -20,6 +23,9 @@ struct control {
 	struct resolver *resolver;   /* both NULL if no name is to be resolved */
 	struct discovery *discovery;
 	struct admin *admin;
+	struct events *events;
+	struct decisions *decisions;
+	struct operator_book *book;
 	struct listener_settings *listeners; /* owned; texts are the configuration's */
 	struct worker_settings worker_settings;
 	struct worker **workers; /* owned; worker_count of them were created */
@@ -46,6 +52,27 @@ extern const struct worker_reports control_reports; /* .arg is to be set */
 
 int dns_create(struct control *control); /* after failover */
 void dns_destroy(struct control *control);
+
+/* ---- explain.c: events, decisions, the operator's words ---- */
+
+int explain_create(struct control *control);    /* before workers and failover */
+int explain_open_book(struct control *control); /* after failover, before the first turn */
+void explain_destroy(struct control *control);  /* after workers, before the loop */
+
+void explain_transition(void *arg, const struct failover_event *event);
+void explain_node(struct control *control, const char *to, const char *evidence);
+/* Before failover is told of these. */
+void explain_discovery(struct control *control, unsigned index,
+                       const struct failover_target_spec *specs, unsigned count);
+void explain_decision(void *arg, const struct decision *decision); /* on a worker's thread */
+
+/* As admin_source has them. */
+bool explain_next_event(void *arg, uint64_t after, struct admin_event *out);
+void explain_decisions(void *arg, struct slice call_id,
+                       void (*visit)(void *visit_arg, const struct decision *decision),
+                       void *visit_arg);
+const struct operator_word *explain_words(void *arg, unsigned *count);
+int explain_say(void *arg, const struct operator_word *word);
 
 /* ---- status.c: what admin asks ---- */
 

@@ -16,6 +16,7 @@ static int set_targets(void *arg, unsigned site, const struct failover_target_sp
 {
 	struct control *control = arg;
 
+	explain_discovery(control, site, specs, count);
 	return failover_set_site_targets(control->failover, site, specs, count);
 }
 

@@ -140,5 +140,6 @@ const struct worker_reports control_reports = {
 	.on_probe_result = on_probe_result,
 	.on_traffic = on_traffic,
 	.on_stats = on_stats,
+	.on_decision = explain_decision,
 	.on_idle = on_idle,
 };

@@ -56,6 +56,8 @@ static void refresh(void *arg)
 	for (unsigned i = 0; i < control->worker_count; i++)
 		refused += loop_letters_refused(worker_loop(control->workers[i]));
 	metrics_set(control->metrics, METRIC_LETTERS_REFUSED, 0, 0, 0, (int64_t)refused);
+	metrics_set(control->metrics, METRIC_DECISIONS_DROPPED, 0, 0, 0,
+	            (int64_t)decisions_dropped(control->decisions));
 	metrics_set(control->metrics, METRIC_LOG_DROPPED, 0, 0, 0, (int64_t)log_dropped());
 	metrics_set(control->metrics, METRIC_LOOP_LAG_SECONDS, 0, 0, 0,
 	            (int64_t)loop_lag_us(control->loop));
@@ -268,4 +270,8 @@ const struct admin_source control_admin_source = {
 	.view = get_view,
 	.refresh = refresh,
 	.flows = gather_flows,
+	.next_event = explain_next_event,
+	.decisions = explain_decisions,
+	.words = explain_words,
+	.say = explain_say,
 };

@@ -128,6 +128,7 @@ static void note_failure(struct branch *branch, enum failover_reason reason)
 {
 	struct response_context *context = branch->context;
 
+	decision_note_failure(branch, reason);
 	if (branch->target_id == UINT32_MAX) {
 		context->last_failure = reason;
 		return;
@@ -340,6 +341,7 @@ static int attempt_target(struct response_context *context, const struct view_ta
 		return 0;
 	choose_note_failure(context, target->site, target->id,
 	                    is_no_way_there(err) ? FAILOVER_REFUSED : FAILOVER_OTHER);
+	decision_note_unsent(context, target->id, is_no_way_there(err));
 	if (is_no_way_there(err))
 		attempt_report(proxy, target->id, HEALTH_TRAFFIC_REFUSED, 0);
 	log_debug("target %s/%s: request not sent, %s", proxy->view->sites[target->site].name,

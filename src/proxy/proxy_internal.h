@@ -62,6 +62,9 @@ struct incoming {
 	struct flow *flow;    /* of the client this came from; NULL: none, or from the core */
 };
 
+struct branch;
+struct attempt_notes; /* decision.c */
+
 /* ---- proxy.c ---- */
 
 /* Answer without a transaction (RFC 3261 16.3, 8.2.7): the same request always gets the same answer.
@@ -116,6 +119,15 @@ const struct view_target *challenge_maker(struct proxy *proxy, const struct mess
 /* A request begins; a retry away from a target that still answers others wants to. */
 void budget_earn(struct retry_budget *budget, uint64_t now_ms);
 bool budget_spend(struct retry_budget *budget, uint64_t now_ms);
+
+/* ---- decision.c ---- */
+
+/* Before the branch is marked abandoned. */
+void decision_note_failure(const struct branch *branch, enum failover_reason reason);
+void decision_note_unsent(struct response_context *context, uint32_t target_id, bool refused);
+void decision_note_answer(const struct branch *branch, int status);
+/* Its final answer goes back. */
+void decision_tell(struct response_context *context, int status, bool lost);
 
 /* ---- trust.c ---- */
 
@@ -193,6 +205,7 @@ struct response_context {
 	enum failover_reason last_failure;
 	uint32_t last_site, last_target; /* of the last failed attempt; UINT32_MAX none */
 	unsigned site_failures;          /* in a row in last_site */
+	struct attempt_notes *notes;     /* owned; NULL until an attempt has failed */
 	uint64_t born_us;
 };
 

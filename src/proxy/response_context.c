@@ -36,6 +36,7 @@ static void free_context(struct grave *grave)
 	bytes_release(&context->base);
 	bytes_release(&context->best);
 	buffer_free(&context->cancel_extra);
+	memory_free(context->notes);
 	if (context->registration != NULL)
 		registration_free(context->registration);
 	memory_free(context->registration);
@@ -172,42 +173,13 @@ void context_view_changed(struct response_context *context)
 
 /* ---- the one answer ---- */
 
-/* Looked up in the rare case that it is wanted, rather than kept for every request. */
-static struct slice find_call_id(struct slice request)
-{
-	struct slice value;
-	struct slice name;
-
-	while (!slice_is_empty(request)) {
-		name = slice_trim(slice_split(slice_split(request, '\n', &request), ':', &value));
-		if (slice_equal_nocase(name, SLICE_LITERAL("Call-ID")) ||
-		    slice_equal_nocase(name, SLICE_LITERAL("i")))
-			return slice_trim(value);
-	}
-	return SLICE_NONE;
-}
-
-static void decision_line(const struct response_context *context, int status)
-{
-	const struct view *view = context->proxy->view;
-	const struct view_target *last;
-
-	if (context->attempts < 2 || view == NULL)
-		return;
-	last = view_find_id(view, context->last_target);
-	log_info("request %.*s: %s, %u attempts, %s/%s %s, answered %d after %llu ms",
-	         SLICE_ARGS(find_call_id(bytes_slice(context->base))), method_name(context->method), context->attempts,
-	         last != NULL ? view->sites[last->site].name : "?", last != NULL ? last->name : "?",
-	         metrics_label_value(LABEL_FAILOVER_REASON, context->last_failure), status,
-	         (unsigned long long)(loop_now_us(context->proxy->loop) - context->born_us) / 1000);
-}
-
 /* A final answer goes back now: account for it, stop searching. */
-static void context_answered(struct response_context *context, int status)
+static void context_answered(struct response_context *context, int status, bool lost)
 {
 	struct proxy *proxy = context->proxy;
 	unsigned side = server_txn_hop(context->server)->side;
 
+	decision_tell(context, status, lost);
 	context->answered = true;
 	proxy->busy--;
 	timer_stop(loop_timers(proxy->loop), &context->deadline);
@@ -216,7 +188,6 @@ static void context_answered(struct response_context *context, int status)
 	            metrics_code_class(status), 1);
 	metrics_observe_us(proxy->metrics, METRIC_TRANSACTION_SECONDS, side, context->method,
 	                   loop_now_us(proxy->loop) - context->born_us);
-	decision_line(context, status);
 	bytes_release(&context->base);
 }
 
@@ -234,7 +205,7 @@ static void forward_final(struct response_context *context, int status, struct b
 {
 	bool accepted = context->method == METHOD_INVITE && status < 300;
 
-	context_answered(context, status);
+	context_answered(context, status, false);
 	server_txn_forward(context->server, status, flat);
 	if (!accepted) {
 		context_finish(context);
@@ -254,6 +225,7 @@ void context_give_up(struct response_context *context, int status, enum lost_rea
 {
 	char text[48];
 	struct slice extra = SLICE_NONE;
+	bool lost;
 
 	if (context->answered)
 		return;
@@ -272,9 +244,10 @@ void context_give_up(struct response_context *context, int status, enum lost_rea
 	} else if (status == 503) {
 		extra = proxy_retry_after(text, RETRY_AFTER_S);
 	}
-	if (status == 408 || status == 500 || status == 503 || status == 504)
+	lost = status == 408 || status == 500 || status == 503 || status == 504;
+	if (lost)
 		metrics_add(context->proxy->metrics, METRIC_REQUESTS_LOST, why, 0, 0, 1);
-	context_answered(context, status);
+	context_answered(context, status, lost);
 	server_txn_reply(context->server, status, reply_reason(status), extra);
 	context_finish(context);
 }
@@ -373,6 +346,7 @@ static void take_final(struct branch *branch, struct message *response, int stat
 	attempt_branch_done(branch);
 	if (context->server == NULL)
 		return;
+	decision_note_answer(branch, status);
 	if (context->answered && !(context->method == METHOD_INVITE && status < 300))
 		return;
 	if (status == 503 && !context->fixed && !branch->progressed && !context->cancelled) {

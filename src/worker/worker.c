@@ -150,6 +150,14 @@ static void way_report(void *arg, uint32_t target_id, enum health_input input, u
 	worker->reports.on_traffic(worker->reports.arg, target_id, input, value);
 }
 
+static void way_decided(void *arg, const struct decision *decision)
+{
+	struct worker *worker = arg;
+
+	if (worker->reports.on_decision != NULL)
+		worker->reports.on_decision(worker->reports.arg, decision);
+}
+
 static bool way_is_ready(void *arg)
 {
 	return ((struct worker *)arg)->stop_at_ms == UINT64_MAX;
@@ -288,6 +296,7 @@ static int build_proxy(struct worker *worker)
 		.sent_by = way_sent_by,
 		.pass_packet = way_pass_packet,
 		.report = way_report,
+		.decided = way_decided,
 		.is_ready = way_is_ready,
 		.arg = worker,
 	};

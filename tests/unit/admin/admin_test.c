@@ -368,7 +368,7 @@ static void status_is_as_promised(void **state)
 	assert_true(json_is_true(json_object_get(site, "local")));
 	assert_true(json_is_true(json_object_get(site, "serving")));
 	target = json_array_get(json_object_get(site, "targets"), 0);
-	assert_int_equal(json_object_size(target), 12);
+	assert_int_equal(json_object_size(target), 13);
 	assert_string_equal(json_string_value(json_object_get(target, "site")), "site-a");
 	assert_string_equal(json_string_value(json_object_get(target, "name")), "sprout-1");
 	assert_string_equal(json_string_value(json_object_get(target, "address")),
