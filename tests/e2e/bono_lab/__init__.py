@@ -8,6 +8,7 @@ from .address import Block
 from .baresip import Baresip
 from .bono import Bono, program
 from .kamailio import KamailioEdge, KamailioSprout
+from .knot import Knot, LyingServer
 from .lab import Lab
 from .process import Process
 from .scene import Scene, token_of
@@ -18,7 +19,7 @@ from .sprout_sim import SproutSim
 from .wait import until
 
 __all__ = [
-    "Baresip", "Block", "Bono", "Client", "KamailioEdge", "KamailioSprout", "Lab", "Message",
-    "Process", "Scene", "ScriptedSprout", "Sipp", "SproutSim", "TcpClient", "UdpClient", "program",
-    "request", "response", "token_of", "until",
+    "Baresip", "Block", "Bono", "Client", "KamailioEdge", "KamailioSprout", "Knot", "Lab",
+    "LyingServer", "Message", "Process", "Scene", "ScriptedSprout", "Sipp", "SproutSim",
+    "TcpClient", "UdpClient", "program", "request", "response", "token_of", "until",
 ]

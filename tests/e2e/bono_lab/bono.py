@@ -47,7 +47,8 @@ class Metrics:
 
 
 def configuration(lab, sites, transport="tcp", workers=1, **changes):
-    """A whole configuration. sites: {"site-a": ["IP:PORT", ...], ...}, the first is the local one.
+    """A whole configuration. sites: {"site-a": ["IP:PORT", ...], ...}, the first is the local one;
+    or {"site-a": {keys of its own}}.
     changes: sections to merge over the defaults."""
     edge = lab.ip(1)
     everyone = ["127.0.0.0/8"]
@@ -70,7 +71,7 @@ def configuration(lab, sites, transport="tcp", workers=1, **changes):
         "admin": {"http": f"{edge}:9090", "socket": str(lab.path("admin.sock"))},
     }
     for name, targets in sites.items():
-        config["sites"][name] = {"targets": [
+        config["sites"][name] = dict(targets) if isinstance(targets, dict) else {"targets": [
             target if target.startswith("sip:") else f"sip:{target};transport={transport}"
             for target in targets]}
         if name != config["node"]["site"]:
