@@ -14,9 +14,10 @@
  *   won by probes     after `rise` answers in a row (the very first answer of all counts at once).
  *
  * Flap damping. Every loss of a target that served costs it a longer absence the next time: 0 (`rise` alone), then
- * 10, 20, 40, 80, 160, 300 s; five minutes of service without interruption forgive one step. So, whatever it does, a
- * target leaves service at most 7 times in any ten minutes, and no more than twice in each ten minutes in
- * the long run. No absence lasts longer than 300 s beyond what `rise` or a Retry-After demand.
+ * 10, 20, 40, 80, 160, 300 s (of a 503 no more than 60 s, or its Retry-After); five minutes of service without
+ * interruption forgive one step. So, whatever it does, a target leaves service at most 7 times in any ten minutes
+ * (14 if by 503s), and no more than twice in each ten minutes in the long run. No absence lasts longer than
+ * 300 s beyond what `rise` demands.
  */
 #ifndef BONO_UPSTREAM_HEALTH_H
 #define BONO_UPSTREAM_HEALTH_H

@@ -206,6 +206,127 @@ static void without_sites_nothing_is_picked(void **state)
 	assert_int_equal(pick_target(&view, &none, 1, &target), PICK_NEVER);
 }
 
+/* ---- shares ---- */
+
+static unsigned users_of_site(const struct stage_view *stage, unsigned site)
+{
+	unsigned mine = 0;
+	uint64_t user;
+
+	for (user = 0; user < 10000; user++)
+		mine += pick_site(&stage->view, user * 104729) == (int)site;
+	return mine;
+}
+
+static void users_go_to_sites_by_their_shares(void **state)
+{
+	struct stage_view stage;
+
+	stage_view_init(&stage);
+	stage_view_states(&stage, "UU UU");
+	stage.sites[0].share = 700;
+	stage.sites[1].share = 300;
+	assert_in_range(users_of_site(&stage, 0), 6800, 7200);
+	assert_in_range(users_of_site(&stage, 1), 2800, 3200);
+}
+
+static void along_a_ramp_each_user_moves_once(void **state)
+{
+	struct stage_view stage;
+	unsigned share, moves;
+	uint64_t user;
+	int before;
+
+	stage_view_init(&stage);
+	stage_view_states(&stage, "UU UU");
+	for (user = 0; user < 500; user++) {
+		moves = 0;
+		before = 1;
+		for (share = 0; share <= 1000; share += 10) {
+			int site;
+
+			stage.sites[0].share = share;
+			stage.sites[1].share = 1000 - share;
+			site = pick_site(&stage.view, user * 104729);
+			moves += site != before;
+			before = site;
+		}
+		assert_int_equal(moves, 1);
+		assert_int_equal(before, 0);
+	}
+}
+
+static void the_next_attempt_goes_on_in_the_order_of_preference(void **state)
+{
+	struct pick_tried tried = {.count = 0};
+	const struct view_target *target;
+	struct stage_view stage;
+
+	stage_view_init(&stage);
+	stage_view_states(&stage, "UU UU");
+	stage.sites[1].share = 1000; /* the local one is held down */
+	assert_int_equal(pick_target(&stage.view, &tried, 1, &target), PICK_NOW);
+	assert_int_equal(target->site, 1);
+	pick_mark_tried(&tried, 2);
+	pick_mark_tried(&tried, 3);
+	assert_int_equal(pick_target(&stage.view, &tried, 1, &target), PICK_NOW);
+	assert_int_equal(target->site, 0);
+	assert_int_equal(pick_target_in_site(&stage.view, &tried, 1, 1, &target), PICK_NEVER);
+	assert_int_equal(pick_target_in_site(&stage.view, &tried, 1, 7, &target), PICK_NEVER);
+	assert_int_equal(pick_target_outside(&stage.view, &tried, 1, 0, &target), PICK_NEVER);
+	assert_int_equal(pick_target_outside(&stage.view, &tried, 1, 1, &target), PICK_NOW);
+	assert_int_equal(target->site, 0);
+}
+
+static void a_degraded_target_keeps_its_small_share_and_no_second_attempt_prefers_it(void **state)
+{
+	struct pick_tried tried = {.count = 0};
+	const struct view_target *target;
+	struct stage_view stage;
+	unsigned mine = 0, named = 0, again = 0;
+	uint64_t user;
+
+	stage_view_init(&stage);
+	stage_view_states(&stage, "GU UU");
+	stage.sites[0].share = 1000;
+	for (user = 0; user < 10000; user++) {
+		pick_target(&stage.view, &tried, user * 104729, &target);
+		mine += target->id == 0;
+		pick_target_preferring(&stage.view, &tried, user * 104729, &stage.targets[0],
+		                       &target);
+		named += target->id == 0;
+	}
+	assert_in_range(mine, 100, 300);
+	assert_in_range(named, 200, 600);
+	pick_target_of_dialog(&stage.view, &tried, 1, &stage.targets[0], &target);
+	assert_int_equal(target->id, 0);
+	pick_mark_tried(&tried, 2);
+	for (user = 0; user < 10000; user++) {
+		pick_target(&stage.view, &tried, user * 104729, &target);
+		again += target->id == 0;
+	}
+	assert_int_equal(again, 0);
+}
+
+static void the_next_priority_only_when_none_of_the_first_is_left(void **state)
+{
+	struct pick_tried tried = {.count = 0};
+	const struct view_target *target;
+	struct stage_view stage;
+	uint64_t user;
+
+	stage_view_init(&stage);
+	stage_view_states(&stage, "UU DD");
+	stage.targets[0].priority = 1;
+	for (user = 0; user < 100; user++) {
+		assert_int_equal(pick_target(&stage.view, &tried, user, &target), PICK_NOW);
+		assert_int_equal(target->id, 1);
+	}
+	pick_mark_tried(&tried, 1);
+	assert_int_equal(pick_target(&stage.view, &tried, 1, &target), PICK_NOW);
+	assert_int_equal(target->id, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -218,6 +339,12 @@ int main(void)
 		cmocka_unit_test(the_preferred_target_comes_first_if_usable_and_untried),
 		cmocka_unit_test(a_full_list_of_the_tried_ends_the_trying),
 		cmocka_unit_test(without_sites_nothing_is_picked),
+		cmocka_unit_test(users_go_to_sites_by_their_shares),
+		cmocka_unit_test(along_a_ramp_each_user_moves_once),
+		cmocka_unit_test(the_next_attempt_goes_on_in_the_order_of_preference),
+		cmocka_unit_test(
+			a_degraded_target_keeps_its_small_share_and_no_second_attempt_prefers_it),
+		cmocka_unit_test(the_next_priority_only_when_none_of_the_first_is_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
