@@ -27,6 +27,7 @@ enum flow_close {
 	FLOW_CLOSE_EXPIRED,      /* UDP: the last binding lapsed */
 	FLOW_CLOSE_IDLE,         /* never registered, silent */
 	FLOW_CLOSE_REPLACED,     /* same instance and reg-id registered over a newer flow */
+	FLOW_CLOSE_CROWDED,      /* never registered, and its place was needed at the limit */
 	FLOW_CLOSE_SHUTDOWN,
 	FLOW_CLOSES
 };

@@ -10,7 +10,8 @@
 static const char *const close_names[FLOW_CLOSES] = {
 	[FLOW_CLOSE_CONNECTION] = "connection", [FLOW_CLOSE_DEREGISTERED] = "deregistered",
 	[FLOW_CLOSE_EXPIRED] = "expired",       [FLOW_CLOSE_IDLE] = "idle",
-	[FLOW_CLOSE_REPLACED] = "replaced",     [FLOW_CLOSE_SHUTDOWN] = "shutdown",
+	[FLOW_CLOSE_REPLACED] = "replaced",     [FLOW_CLOSE_CROWDED] = "crowded",
+	[FLOW_CLOSE_SHUTDOWN] = "shutdown",
 };
 
 const char *flow_close_name(enum flow_close reason)
@@ -59,6 +60,7 @@ void flow_set_state(struct flow *flow, enum flow_state state)
 	if (flow->state == state)
 		return;
 	flow->state = state;
+	list_remove(&table->strangers, &flow->in_strangers);
 	/* A stream's silence is transport's to judge, and a UDP flow never is unregistered again. */
 	timer_stop(loop_timers(table->loop), &flow->idle);
 	if (state != FLOW_CLOSED && table->events != NULL && table->events->on_flow_state != NULL)

@@ -60,6 +60,7 @@ struct flow {
 	struct timer idle;    /* runs on UDP, without a binding */
 	struct hash_link by_hop, by_id;
 	struct list_link by_birth;
+	struct list_link in_strangers; /* UDP, never registered */
 	struct grave grave;
 	char token[FLOW_TOKEN_TEXT_MAX];
 };
@@ -72,6 +73,7 @@ struct flow_table {
 	void *arg;
 	struct hash_table hops, ids; /* every flow is in both */
 	struct list by_birth;        /* and in this: ids rise */
+	struct list strangers;       /* UDP flows that never registered, oldest first */
 	struct binding_index bindings;
 	struct hash_table ended;  /* tombstones by id */
 	struct list ended_by_age; /* the same, oldest first */

@@ -95,6 +95,7 @@ int flow_table_create(struct loop *loop, const struct flow_table_settings *setti
 	table->arg = arg;
 	/* A token of an earlier life must not name a flow of this one even if the clock stood still. */
 	table->next_id = (random_u64() >> 16) + 1;
+	list_init(&table->strangers);
 	list_init(&table->by_birth);
 	list_init(&table->ended_by_age);
 	err = flow_table_init_indexes(table);
@@ -255,10 +256,24 @@ static int flow_create(struct flow_table *table, const struct hop *hop, struct f
 	list_append(&table->by_birth, &flow->by_birth);
 	table->counts[hop->transport]++;
 	metrics_add(table->metrics, METRIC_FLOWS, hop->transport, 0, 0, 1);
-	if (!transport_is_stream(hop->transport))
+	if (!transport_is_stream(hop->transport)) {
+		list_append(&table->strangers, &flow->in_strangers);
 		flow_restart_idle(flow);
+	}
 	*out = flow;
 	return 0;
+}
+
+/* A flood of REGISTERs from made-up addresses must not keep real clients out until they lapse: who came first of
+ * those who never proved themselves goes first. */
+static bool make_room(struct flow_table *table)
+{
+	struct list_link *oldest = list_first(&table->strangers);
+
+	if (oldest == NULL)
+		return false;
+	flow_table_close(table, CONTAINER_OF(oldest, struct flow, in_strangers), FLOW_CLOSE_CROWDED);
+	return true;
 }
 
 int flow_table_obtain(struct flow_table *table, const struct hop *hop, struct flow **out)
@@ -270,7 +285,7 @@ int flow_table_obtain(struct flow_table *table, const struct hop *hop, struct fl
 		return 0;
 	}
 	ASSERT(hop->worker == table->settings.worker && hop->transport < TRANSPORTS);
-	if (table->ids.count >= table->settings.limit)
+	if (table->ids.count >= table->settings.limit && !make_room(table))
 		return -ENOBUFS;
 	return flow_create(table, hop, out);
 }

@@ -67,7 +67,7 @@ static const char *const failover_reason[] = {
 	"refused", "reset", "silent", "timeout", "overloaded", "other",
 };
 static const char *const flow_close[] = {
-	"connection", "deregistered", "expired", "idle", "replaced", "shutdown",
+	"connection", "deregistered", "expired", "idle", "replaced", "crowded", "shutdown",
 };
 static const char *const close_reason[] = {
 	"peer",      "reset", "refused",    "unreachable", "connect_timeout", "frame_too_long",

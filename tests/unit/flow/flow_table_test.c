@@ -45,13 +45,30 @@ static void at_the_limit_new_clients_are_refused_and_old_ones_stay(void **state)
 	struct flow *first, *flow = NULL;
 
 	stage_set(&stage, 2);
-	first = stage_client(&stage, TRANSPORT_UDP, 1);
-	stage_client(&stage, TRANSPORT_UDP, 2);
+	first = stage_client(&stage, TRANSPORT_TCP, 1);
+	stage_client(&stage, TRANSPORT_TCP, 2);
 	assert_int_equal(flow_table_obtain(stage.table, &hop, &flow), -ENOBUFS);
 	assert_null(flow);
-	assert_ptr_equal(stage_client(&stage, TRANSPORT_UDP, 1), first);
+	assert_ptr_equal(stage_client(&stage, TRANSPORT_TCP, 1), first);
 	flow_table_close(stage.table, first, FLOW_CLOSE_IDLE);
 	assert_int_equal(flow_table_obtain(stage.table, &hop, &flow), 0);
+	stage_strike(&stage);
+}
+
+static void at_the_limit_the_oldest_stranger_makes_room(void **state)
+{
+	struct stage stage;
+	struct hop first = stage_hop(TRANSPORT_UDP, 1);
+	struct hop second = stage_hop(TRANSPORT_UDP, 2);
+
+	stage_set(&stage, 2);
+	stage_client(&stage, TRANSPORT_UDP, 1);
+	stage_client(&stage, TRANSPORT_UDP, 2);
+	stage_client(&stage, TRANSPORT_UDP, 3);
+	assert_null(flow_table_find_by_hop(stage.table, &first));
+	assert_non_null(flow_table_find_by_hop(stage.table, &second));
+	assert_int_equal(stage.close_reason, FLOW_CLOSE_CROWDED);
+	assert_int_equal(flow_table_count(stage.table, TRANSPORT_UDP), 2);
 	stage_strike(&stage);
 }
 
@@ -627,6 +644,7 @@ int main(void)
 		cmocka_unit_test(one_hop_is_one_flow_and_another_port_is_another),
 		cmocka_unit_test(same_address_over_a_new_connection_is_a_new_flow),
 		cmocka_unit_test(at_the_limit_new_clients_are_refused_and_old_ones_stay),
+		cmocka_unit_test(at_the_limit_the_oldest_stranger_makes_room),
 		cmocka_unit_test(token_leads_to_its_flow),
 		cmocka_unit_test(refresh_on_same_flow_keeps_token),
 		cmocka_unit_test(any_changed_character_of_a_token_is_forgery_or_no_token),
