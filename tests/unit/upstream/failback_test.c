@@ -330,6 +330,87 @@ static void a_dead_remote_site_changes_no_local_share(void **state)
 	scene_end(&scene);
 }
 
+/* ---- anything at all ---- */
+
+static void check_view(const struct view *view)
+{
+	unsigned i, sum = 0, usable = 0;
+
+	for (i = 0; i < view->site_count; i++) {
+		const struct view_site *site = &view->sites[i];
+
+		usable += site->usable;
+		sum += site->share;
+		assert_true(site->usable || site->share == 0);
+		assert_true(!site->usable || site->state != SITE_DOWN);
+	}
+	assert_int_equal(sum, usable > 0 ? 1000 : 0);
+	assert_int_equal(view->panic, usable == 0);
+	assert_int_equal(view->serving >= 0, usable > 0);
+	if (usable == view->site_count && view->sites[0].evacuated && !view->sites[1].evacuated)
+		assert_int_equal(view->sites[0].share, 0);
+}
+
+static void disturb(struct scene *scene, uint32_t dice)
+{
+	static const char *const sites[] = {"site-a", "site-b"};
+	const struct load load = {100 + dice % 900, 1000 + dice % 50000, dice % 100};
+	uint32_t id = dice % 4;
+
+	switch (dice / 4 % 6) {
+	case 0:
+		scene->tempers[id] = dice / 24 % (NO_LETTER + 1);
+		break;
+	case 1:
+		set_tempers(scene, ANSWERS, ANSWERS, ANSWERS, ANSWERS);
+		break;
+	case 2:
+		failover_operator_site(scene->failover, sites[id / 2],
+		                       dice / 24 % 4 == 0 ? OPERATOR_EVACUATE : OPERATOR_RESTORE, 0,
+		                       NULL);
+		break;
+	case 3:
+		failover_operator_target(scene->failover, sites[id / 2],
+		                         id % 2 == 0 ? "sprout-1" : "sprout-2",
+		                         dice / 24 % 4 == 0 ? OPERATOR_DRAIN : OPERATOR_ENABLE, 0,
+		                         NULL);
+		break;
+	case 4:
+		tell_load(scene, id, &load, 4);
+		break;
+	default:
+		failover_traffic(scene->failover, id,
+		                 HEALTH_TRAFFIC_ANSWERED + (enum health_input)(dice / 24 % 5),
+		                 dice % 3 == 0 ? 0 : dice % 9000);
+		break;
+	}
+}
+
+static void whatever_happens_work_has_a_place_to_go(void **state)
+{
+	uint64_t seed = 0x9e3779b97f4a7c15;
+	struct scene scene;
+	unsigned step;
+
+	scene_begin(&scene);
+	failover_destroy(&scene.failover);
+	scene.sites[0].capacity = 500;
+	scene.sites[1].capacity = 300;
+	assert_int_equal(failover_create(scene.loop, &scene.config, NULL, NULL, &events, &scene,
+	                                 &scene.failover),
+	                 0);
+	walk(&scene, 100);
+	for (step = 0; step < 20000; step++) {
+		seed ^= seed << 13;
+		seed ^= seed >> 7;
+		seed ^= seed << 17;
+		disturb(&scene, (uint32_t)(seed >> 20) % 1000000);
+		walk(&scene, STEP_MS * (1 + seed % 30));
+		check_view(scene.view);
+	}
+	scene_end(&scene);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -348,6 +429,7 @@ int main(void)
 		cmocka_unit_test(one_way_is_seen_by_traffic_and_probes_alone_do_not_bring_it_back),
 		cmocka_unit_test(only_what_local_capacity_cannot_carry_spills),
 		cmocka_unit_test(a_dead_remote_site_changes_no_local_share),
+		cmocka_unit_test(whatever_happens_work_has_a_place_to_go),
 	};
 
 	hash_key_init();
