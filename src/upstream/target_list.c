@@ -167,7 +167,9 @@ void target_list_add_found(struct target_list *list, const struct config_target 
 
 		rank += i > 0 && server->priority != server[-1].priority;
 		like.priority = rank;
-		if (addresses > 0)
+		/* SRV weighs servers against each other; without it each address is as the file says. */
+		like.weight = name->weight;
+		if (result->by_srv && addresses > 0)
 			like.weight = weight_of(&weights, server, addresses, name->weight);
 		for (unsigned j = 0; j < result->lookup_count; j++) {
 			const struct resolution_lookup *lookup = &result->lookups[j];
