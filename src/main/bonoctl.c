@@ -12,15 +12,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 
-enum { EXIT_WELL = 0, EXIT_PROBLEM = 1, EXIT_USAGE = 2, EXIT_NO_DAEMON = 3 };
-
 #define DEFAULT_SOCKET "/run/bono/admin.sock"
-
-struct options {
-	const char *socket;
-	const char *identity; /* NULL: all */
-	bool json;
-};
 
 static void usage(FILE *out)
 {
@@ -30,25 +22,46 @@ static void usage(FILE *out)
 	      "  sites                   which site serves, and what part of the traffic each has\n"
 	      "  targets                 every Sprout: state, reason, since when, its numbers\n"
 	      "  flows [--identity AOR]  clients and what they registered\n"
+	      "  events [-f] [--since 30m]\n"
+	      "                          what happened; -f: and what happens from now on\n"
+	      "  why SITE/NAME|CALL-ID   a target's verdict and what led to it; what was tried for "
+	      "a request\n"
+	      "  target SITE/NAME drain|disable|enable [--for 30m] [--reason TEXT]\n"
+	      "                          drain: no new work; disable: nothing at all; enable: "
+	      "revoke\n"
+	      "  site NAME evacuate|restore [--for 30m] [--reason TEXT]\n"
+	      "                          evacuate: new work goes to the others; restore: revoke\n"
 	      "The socket is " DEFAULT_SOCKET " unless said.\n"
 	      "Exit: 0 well, 1 a problem was found, 2 usage, 3 no daemon.\n",
 	      out);
 }
 
-/* 0 and *out, or the exit code, with the reason told. */
-static int ask(const struct options *options, const char *path, json_t **out)
+int bonoctl_ask(const struct options *options, const char *method, const char *path, int *status,
+                char **body)
+{
+	bool connected;
+	int err;
+
+	*status = 0;
+	*body = NULL;
+	err = bonoctl_request(options->socket, method, path, &connected, status, body);
+	if (err == 0)
+		return EXIT_WELL;
+	fprintf(stderr, "bonoctl: %s: %s, %s\n", options->socket,
+	        connected ? "no proper answer" : "no daemon", error_text(err));
+	return connected ? EXIT_PROBLEM : EXIT_NO_DAEMON;
+}
+
+int bonoctl_ask_json(const struct options *options, const char *method, const char *path,
+                     json_t **out)
 {
 	json_error_t error;
-	char *body = NULL;
-	bool connected;
-	int status, err, code = EXIT_PROBLEM;
+	char *body;
+	int status, code = bonoctl_ask(options, method, path, &status, &body);
 
-	err = bonoctl_get(options->socket, path, &connected, &status, &body);
-	if (err != 0) {
-		fprintf(stderr, "bonoctl: %s: %s, %s\n", options->socket,
-		        connected ? "no proper answer" : "no daemon", error_text(err));
-		return connected ? EXIT_PROBLEM : EXIT_NO_DAEMON;
-	}
+	if (code != EXIT_WELL)
+		return code;
+	code = EXIT_PROBLEM;
 	if (status == 400)
 		code = EXIT_USAGE; /* what we passed on was the operator's */
 	if (status != 200)
@@ -56,12 +69,12 @@ static int ask(const struct options *options, const char *path, json_t **out)
 	else if ((*out = json_loads(body, 0, &error)) == NULL)
 		fprintf(stderr, "bonoctl: the answer is not JSON, %s\n", error.text);
 	else
-		code = 0;
+		code = EXIT_WELL;
 	memory_free(body);
 	return code;
 }
 
-static void print_json(const json_t *value)
+void bonoctl_print_json(const json_t *value)
 {
 	json_dumpf(value, stdout, JSON_INDENT(2));
 	putchar('\n');
@@ -93,7 +106,7 @@ static int judge(const json_t *status)
 static int show_status(const struct options *options, const json_t *status)
 {
 	if (options->json)
-		print_json(status);
+		bonoctl_print_json(status);
 	else
 		bonoctl_print_status(status);
 	fflush(stdout);
@@ -103,7 +116,7 @@ static int show_status(const struct options *options, const json_t *status)
 static int show_sites(const struct options *options, const json_t *status)
 {
 	if (options->json)
-		print_json(json_object_get(status, "sites"));
+		bonoctl_print_json(json_object_get(status, "sites"));
 	else
 		bonoctl_print_sites(status);
 	return EXIT_WELL;
@@ -118,7 +131,7 @@ static int show_targets(const struct options *options, const json_t *status)
 	json_array_foreach(json_object_get(status, "sites"), index, site)
 		json_array_extend(targets, json_object_get(site, "targets"));
 	if (options->json)
-		print_json(targets);
+		bonoctl_print_json(targets);
 	else
 		bonoctl_print_targets(targets);
 	json_decref(targets);
@@ -128,23 +141,11 @@ static int show_targets(const struct options *options, const json_t *status)
 static int show_flows(const struct options *options, const json_t *flows)
 {
 	if (options->json)
-		print_json(flows);
+		bonoctl_print_json(flows);
 	else
 		bonoctl_print_flows(flows);
 	return EXIT_WELL;
 }
-
-static const struct verb {
-	const char *name;
-	const char *path;
-	int (*show)(const struct options *options, const json_t *answer);
-	bool takes_identity;
-} verbs[] = {
-	{"status", "/status", show_status, false},
-	{"sites", "/status", show_sites, false},
-	{"targets", "/status", show_targets, false},
-	{"flows", "/flows", show_flows, true},
-};
 
 /* RFC 3986 2.3: all but the unreserved, so that nothing of it can end the request line. */
 static void append_encoded(struct buffer *out, const char *text)
@@ -159,28 +160,104 @@ static void append_encoded(struct buffer *out, const char *text)
 			buffer_printf(out, "%%%02X", (unsigned char)*text);
 }
 
-static int run(const struct options *options, const struct verb *verb)
+void bonoctl_path(struct buffer *out, const char *path, const char *const *names,
+                  const char *const *values, unsigned count)
 {
-	struct buffer path;
+	char separator = '?';
+
+	buffer_append_string(out, path);
+	for (unsigned i = 0; i < count; i++) {
+		if (values[i] == NULL)
+			continue;
+		buffer_printf(out, "%c%s=", separator, names[i]);
+		append_encoded(out, values[i]);
+		separator = '&';
+	}
+	buffer_append(out, "", 1);
+}
+
+/* ---- verbs ---- */
+
+static int show(const struct options *options, const char *path, const char *identity,
+                int (*show_answer)(const struct options *options, const json_t *answer))
+{
+	static const char *const names[] = {"identity"};
+	struct buffer target;
 	json_t *answer = NULL;
 	int code = EXIT_PROBLEM;
 
-	buffer_init(&path);
-	buffer_append_string(&path, verb->path);
-	if (options->identity != NULL) {
-		buffer_append_string(&path, "?identity=");
-		append_encoded(&path, options->identity);
-	}
-	buffer_append(&path, "", 1);
-	if (path.failed)
+	buffer_init(&target);
+	bonoctl_path(&target, path, names, &identity, 1);
+	if (target.failed)
 		fprintf(stderr, "bonoctl: %s\n", error_text(-ENOMEM));
 	else
-		code = ask(options, path.data, &answer);
+		code = bonoctl_ask_json(options, "GET", target.data, &answer);
 	if (answer != NULL)
-		code = verb->show(options, answer);
+		code = show_answer(options, answer);
 	json_decref(answer);
-	buffer_free(&path);
+	buffer_free(&target);
 	return code;
+}
+
+static int do_status(const struct options *options, char **words)
+{
+	return show(options, "/status", NULL, show_status);
+}
+
+static int do_sites(const struct options *options, char **words)
+{
+	return show(options, "/status", NULL, show_sites);
+}
+
+static int do_targets(const struct options *options, char **words)
+{
+	return show(options, "/status", NULL, show_targets);
+}
+
+static int do_flows(const struct options *options, char **words)
+{
+	return show(options, "/flows", options->identity, show_flows);
+}
+
+static int do_events(const struct options *options, char **words)
+{
+	return bonoctl_events(options);
+}
+
+static int do_why(const struct options *options, char **words)
+{
+	return bonoctl_why(options, words[1]);
+}
+
+static int do_operate(const struct options *options, char **words)
+{
+	return bonoctl_operate(options, words[0], words[1], words[2]);
+}
+
+/* What may be said beside -s, -o and the words themselves. */
+enum { TAKES_IDENTITY = 1, TAKES_FOLLOW = 2, TAKES_SINCE = 4, TAKES_WORD = 8 };
+
+static const struct verb {
+	const char *name;
+	int words; /* with the verb itself */
+	unsigned takes;
+	int (*run)(const struct options *options, char **words);
+} verbs[] = {
+	{"status", 1, 0, do_status},
+	{"sites", 1, 0, do_sites},
+	{"targets", 1, 0, do_targets},
+	{"flows", 1, TAKES_IDENTITY, do_flows},
+	{"events", 1, TAKES_FOLLOW | TAKES_SINCE, do_events},
+	{"why", 2, 0, do_why},
+	{"target", 3, TAKES_WORD, do_operate},
+	{"site", 3, TAKES_WORD, do_operate},
+};
+
+static unsigned taken(const struct options *options)
+{
+	return (options->identity != NULL ? TAKES_IDENTITY : 0) |
+	       (options->follow ? TAKES_FOLLOW : 0) | (options->since != NULL ? TAKES_SINCE : 0) |
+	       (options->time != NULL || options->reason != NULL ? TAKES_WORD : 0);
 }
 
 static int usage_error(void)
@@ -189,47 +266,67 @@ static int usage_error(void)
 	return EXIT_USAGE;
 }
 
+/* -1, or the exit code. */
+static int read_option(struct options *options, int option)
+{
+	switch (option) {
+	case 's':
+		options->socket = optarg;
+		return -1;
+	case 'o':
+		options->json = strcmp(optarg, "json") == 0;
+		return options->json || strcmp(optarg, "table") == 0 ? -1 : usage_error();
+	case 'i':
+		options->identity = optarg;
+		return -1;
+	case 'f':
+		options->follow = true;
+		return -1;
+	case 'S':
+		options->since = optarg;
+		return -1;
+	case 'F':
+		options->time = optarg;
+		return -1;
+	case 'R':
+		options->reason = optarg;
+		return -1;
+	case 'V':
+		puts("bonoctl " BONO_VERSION);
+		return EXIT_WELL;
+	case 'h':
+		usage(stdout);
+		return EXIT_WELL;
+	default:
+		return usage_error();
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option long_options[] = {
 		{"socket", required_argument, NULL, 's'},
 		{"output", required_argument, NULL, 'o'},
 		{"identity", required_argument, NULL, 'i'},
+		{"follow", no_argument, NULL, 'f'},
+		{"since", required_argument, NULL, 'S'},
+		{"for", required_argument, NULL, 'F'},
+		{"reason", required_argument, NULL, 'R'},
 		{"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
 	struct options options = {.socket = DEFAULT_SOCKET};
-	int option;
+	int option, code;
 
-	while ((option = getopt_long(argc, argv, "s:o:h", long_options, NULL)) != -1) {
-		switch (option) {
-		case 's':
-			options.socket = optarg;
-			break;
-		case 'o':
-			options.json = strcmp(optarg, "json") == 0;
-			if (!options.json && strcmp(optarg, "table") != 0)
-				return usage_error();
-			break;
-		case 'i':
-			options.identity = optarg;
-			break;
-		case 'V':
-			puts("bonoctl " BONO_VERSION);
-			return EXIT_WELL;
-		case 'h':
-			usage(stdout);
-			return EXIT_WELL;
-		default:
-			return usage_error();
-		}
+	while ((option = getopt_long(argc, argv, "s:o:fh", long_options, NULL)) != -1) {
+		code = read_option(&options, option);
+		if (code >= 0)
+			return code;
 	}
-	if (optind + 1 != argc)
-		return usage_error();
-	for (unsigned i = 0; i < ARRAY_LENGTH(verbs); i++)
-		if (strcmp(argv[optind], verbs[i].name) == 0 &&
-		    (options.identity == NULL || verbs[i].takes_identity))
-			return run(&options, &verbs[i]);
+	for (unsigned i = 0; optind < argc && i < ARRAY_LENGTH(verbs); i++)
+		if (strcmp(argv[optind], verbs[i].name) == 0 && argc - optind == verbs[i].words &&
+		    (taken(&options) & ~verbs[i].takes) == 0)
+			return verbs[i].run(&options, argv + optind);
 	return usage_error();
 }

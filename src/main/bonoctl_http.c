@@ -1,5 +1,5 @@
 /*
- * One GET over the daemon's Unix socket, blocking, with a limit on time and size.
+ * One request over the daemon's Unix socket, blocking, with a limit on time and size; or a stream without an end.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,13 +14,17 @@
 #include "bonoctl.h"
 
 #define TIMEOUT_SECONDS 10 /* the daemon gives itself 5 */
+/* A stream is silent for 15 s at most. */
+#define STREAM_TIMEOUT_SECONDS 60
+/* One event is less than a tenth of it. */
+#define LINE_MAX_BYTES 16384
 /* Ten thousand flows with sixteen bindings each. */
 #define ANSWER_MAX_BYTES (64u * 1024 * 1024)
 
-static int connect_to(const char *path, int *out)
+static int connect_to(const char *path, time_t seconds, int *out)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct timeval limit = {.tv_sec = TIMEOUT_SECONDS};
+	struct timeval limit = {.tv_sec = seconds};
 	int fd, err;
 
 	if (strlen(path) >= sizeof(address.sun_path))
@@ -40,14 +44,15 @@ static int connect_to(const char *path, int *out)
 	return err;
 }
 
-static int send_request(int fd, const char *path)
+static int send_request(int fd, const char *method, const char *path, const char *headers)
 {
 	struct buffer request;
 	size_t sent = 0;
 	int err = 0;
 
 	buffer_init(&request);
-	buffer_printf(&request, "GET %s HTTP/1.1\r\nHost: bono\r\nConnection: close\r\n\r\n", path);
+	buffer_printf(&request, "%s %s HTTP/1.1\r\nHost: bono\r\nConnection: close\r\n%s\r\n",
+	              method, path, headers);
 	if (request.failed)
 		err = -ENOMEM;
 	while (err == 0 && sent < request.length) {
@@ -103,24 +108,93 @@ static int take_body(struct buffer *answer, int *status, char **body)
 	return *body == NULL ? -ENOMEM : 0;
 }
 
-int bonoctl_get(const char *socket_path, const char *path, bool *connected, int *status,
-                char **body)
+int bonoctl_request(const char *socket_path, const char *method, const char *path, bool *connected,
+                    int *status, char **body)
 {
 	struct buffer answer;
 	int fd = -1, err;
 
 	*connected = false;
-	err = connect_to(socket_path, &fd);
+	err = connect_to(socket_path, TIMEOUT_SECONDS, &fd);
 	if (err != 0)
 		return err;
 	*connected = true;
 	buffer_init(&answer);
-	err = send_request(fd, path);
+	err = send_request(fd, method, path, "");
 	if (err == 0)
 		err = read_answer(fd, &answer);
 	if (err == 0)
 		err = take_body(&answer, status, body);
 	buffer_free(&answer);
 	close(fd);
+	return err;
+}
+
+/* ---- a stream ---- */
+
+/* The next line without its end; false: the stream has ended, cleanly or (ferror) not. */
+static bool next_line(FILE *stream, char *line)
+{
+	if (fgets(line, LINE_MAX_BYTES, stream) == NULL)
+		return false;
+	line[strcspn(line, "\r\n")] = '\0';
+	return true;
+}
+
+static int read_stream(FILE *stream, void (*on_data)(void *arg, const char *data), void *arg)
+{
+	static const char field[] = "data: ";
+	char line[LINE_MAX_BYTES];
+	bool in_head = true;
+
+	while (next_line(stream, line)) {
+		if (!in_head && strncmp(line, field, strlen(field)) == 0)
+			on_data(arg, line + strlen(field));
+		in_head = in_head && line[0] != '\0';
+	}
+	if (ferror(stream))
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	return in_head ? -EBADMSG : 0;
+}
+
+/* Not what was asked for: the rest is a short text. */
+static int read_refusal(FILE *stream, char **body)
+{
+	char line[LINE_MAX_BYTES];
+
+	while (next_line(stream, line) && line[0] != '\0')
+		;
+	if (!next_line(stream, line))
+		return -EBADMSG;
+	strcat(line, "\n");
+	*body = memory_strdup(line);
+	return *body == NULL ? -ENOMEM : 0;
+}
+
+int bonoctl_stream(const char *socket_path, const char *path, bool *connected, int *status,
+                   char **body, void (*on_data)(void *arg, const char *data), void *arg)
+{
+	char line[LINE_MAX_BYTES];
+	FILE *stream;
+	int fd = -1, err;
+
+	*connected = false;
+	err = connect_to(socket_path, STREAM_TIMEOUT_SECONDS, &fd);
+	if (err != 0)
+		return err;
+	*connected = true;
+	err = send_request(fd, "GET", path, "Accept: text/event-stream\r\n");
+	stream = err == 0 ? fdopen(fd, "r") : NULL;
+	if (stream == NULL) {
+		close(fd);
+		return err != 0 ? err : -errno;
+	}
+	if (!next_line(stream, line) || sscanf(line, "HTTP/1.1 %3d", status) != 1)
+		err = -EBADMSG;
+	else if (*status != 200)
+		err = read_refusal(stream, body);
+	else
+		err = read_stream(stream, on_data, arg);
+	fclose(stream);
 	return err;
 }

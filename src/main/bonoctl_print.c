@@ -41,6 +41,26 @@ static void set_cell(struct row *row, unsigned column, const char *text)
 			*cell = '?';
 }
 
+void bonoctl_print_clean(const char *text)
+{
+	for (; *text != '\0'; text++)
+		putchar((unsigned char)*text < ' ' || *text == 127 ? '?' : *text);
+}
+
+/* "drain until 2026-11-22T21:15:44.000Z, new disk"; "-": nothing was said. */
+static void set_word(struct row *row, unsigned column, const json_t *object)
+{
+	const json_t *word = json_object_get(object, "operator");
+	const char *until = json_string_value(json_object_get(word, "until"));
+	const char *reason = json_string_value(json_object_get(word, "reason"));
+	char text[CELL_MAX];
+
+	snprintf(text, sizeof(text), "%s%s%s%s%s", text_of(word, "word"),
+	         until != NULL ? " until " : "", until != NULL ? until : "",
+	         reason != NULL && reason[0] != '\0' ? ", " : "", reason != NULL ? reason : "");
+	set_cell(row, column, text);
+}
+
 /* "3d 4h", "5m 12s": the two units that matter. */
 static void format_seconds(char *text, size_t size, long long s)
 {
@@ -123,6 +143,8 @@ static void fill_site(const json_t *site, struct row *row)
 
 	set_cell(row, 0, text_of(site, "name"));
 	set_cell(row, 1, is_true(site, "local") ? "local" : "remote");
+	set_cell(row, 5, text_of(site, "state"));
+	set_word(row, 6, site);
 	set_cell(row, 2, is_true(site, "serving") ? "yes" : "no");
 	snprintf(text, sizeof(text), "%.1f%%",
 	         100 * json_number_value(json_object_get(site, "share")));
@@ -133,8 +155,9 @@ static void fill_site(const json_t *site, struct row *row)
 
 void bonoctl_print_sites(const json_t *status)
 {
-	static const char *const heads[] = {"SITE", "WHERE", "SERVING", "SHARE", "TARGETS"};
-	static const struct table table = {5, heads, fill_site};
+	static const char *const heads[] = {"SITE",    "WHERE", "SERVING", "SHARE",
+	                                    "TARGETS", "STATE", "OPERATOR"};
+	static const struct table table = {7, heads, fill_site};
 
 	print_table(&table, json_object_get(status, "sites"));
 }
@@ -185,13 +208,14 @@ static void fill_target(const json_t *target, struct row *row)
 	set_cell(row, 7, text);
 	snprintf(text, sizeof(text), "%lld", number_of(target, "failures"));
 	set_cell(row, 8, text);
+	set_word(row, 9, target);
 }
 
 void bonoctl_print_targets(const json_t *targets)
 {
 	static const char *const heads[] = {"TARGET", "ADDRESS",   "STATE",    "REASON",  "SINCE",
-	                                    "PROBE",  "IN FLIGHT", "REQUESTS", "FAILURES"};
-	static const struct table table = {9, heads, fill_target};
+	                                    "PROBE",  "IN FLIGHT", "REQUESTS", "FAILURES", "OPERATOR"};
+	static const struct table table = {10, heads, fill_target};
 
 	print_table(&table, targets);
 }
