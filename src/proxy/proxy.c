@@ -156,6 +156,21 @@ static void find_reply_hop(struct incoming *in)
 	address_set_port(&in->reply_hop.remote, via.port != 0 ? via.port : 5060);
 }
 
+/* A literal with the port of a listener that is bound to every address: which ones are ours the kernel knew when it
+ * gave us the request. */
+static bool names_wildcard(const struct proxy_settings *settings, const struct uri *uri)
+{
+	struct address literal;
+
+	if (!address_parse_host(uri->host, uri->port != 0 ? uri->port : 5060, &literal))
+		return false;
+	for (unsigned i = 0; i < settings->listener_count; i++)
+		if (address_is_wildcard(&settings->listeners[i].bind) &&
+		    address_port(&settings->listeners[i].bind) == address_port(&literal))
+			return true;
+	return false;
+}
+
 static bool is_options_to_us(struct incoming *in)
 {
 	struct uri uri;
@@ -163,7 +178,8 @@ static bool is_options_to_us(struct incoming *in)
 	if (in->method != METHOD_OPTIONS)
 		return false;
 	message_request_uri(in->message, &uri);
-	return slice_is_empty(uri.user) && uri_names_us(in->proxy, &uri);
+	return slice_is_empty(uri.user) &&
+	       (uri_names_us(in->proxy, &uri) || names_wildcard(in->proxy->settings, &uri));
 }
 
 static void answer_options(struct incoming *in)

@@ -237,6 +237,19 @@ static void way_pass_packet(void *arg, uint8_t to, const struct packet *packet)
 
 /* ---- probes ---- */
 
+/* Toward a site behind a NAT our Via names what that site can reach, as with requests (sites.X.advertise). */
+static const char *probe_sent_by(void *arg, const struct hop *hop)
+{
+	struct worker *worker = arg;
+	const struct view *view = proxy_view(worker->proxy);
+	const struct view_target *target =
+		view != NULL ? view_find_address(view, &hop->remote, hop->transport) : NULL;
+
+	if (target != NULL && view->sites[target->site].advertise != NULL)
+		return view->sites[target->site].advertise;
+	return transport_sent_by(worker->transport, hop);
+}
+
 static void on_probe_done(void *arg, uint32_t target_id, uint32_t generation,
                           enum health_input result, uint64_t round_trip_us)
 {
@@ -289,7 +302,7 @@ static int build_tables(struct worker *worker)
 static int build_proxy(struct worker *worker)
 {
 	const struct worker_settings *settings = worker->settings;
-	struct probe_ways probe_ways = {way_open, way_sent_by, worker};
+	struct probe_ways probe_ways = {way_open, probe_sent_by, worker};
 	struct proxy_ways ways = {
 		.send = way_send,
 		.open = way_open,
