@@ -138,8 +138,15 @@ void value_read(struct faults *faults, const struct schema_key *row, const struc
 void value_default(struct faults *faults, const struct schema_key *row, void *record);
 extern const char *const config_transport_names[];
 bool value_is_name(struct slice text);
+bool value_is_domain(struct slice text);
 /* "10.0.0.1:5060" or, if names may stand there, "edge.example.net:5060"; *host without brackets. */
 bool value_split_host_port(struct slice text, struct slice *host, uint16_t *port);
+
+/* ---- target_uri.c ---- */
+
+/* Into address, port and transport; *host is the host name, empty if it is an address. NULL: sound; else what was
+ * expected. */
+const char *target_uri_parse(struct slice text, struct config_target *target, struct slice *host);
 
 /* ---- check.c: rules across keys; the tree tells the places ---- */
 void config_check(const struct config *config, const struct node *tree, struct faults *faults);

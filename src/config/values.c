@@ -61,7 +61,7 @@ bool value_is_name(struct slice text)
 }
 
 /* RFC 1123 2.1, and RFC 3261 25.1 hostname; no dot at the end. */
-static bool is_domain(struct slice text)
+bool value_is_domain(struct slice text)
 {
 	if (text.length == 0 || text.length > DOMAIN_MAX_BYTES || text.data[text.length - 1] == '.')
 		return false;
@@ -149,7 +149,8 @@ static void read_host_port(const struct value *value)
 	}
 	if (address_parse_host(host, port, &address)
 	            ? address_is_wildcard(&address)
-	            : !is_domain(host) || isdigit((unsigned char)host.data[host.length - 1])) {
+	            : !value_is_domain(host) ||
+	                      isdigit((unsigned char)host.data[host.length - 1])) {
 		wrong(value, value->node, "HOST:PORT that peers can reach");
 		return;
 	}
@@ -213,7 +214,7 @@ static void read_domains(const struct value *value)
 	}
 	*(char ***)field(value) = domains;
 	for (const struct node *n = value->node->first; n != NULL; n = n->next) {
-		if (n->kind != NODE_TEXT || !is_domain(slice_from_string(n->text))) {
+		if (n->kind != NODE_TEXT || !value_is_domain(slice_from_string(n->text))) {
 			wrong(value, n, "a domain name");
 			continue;
 		}
@@ -458,66 +459,7 @@ static void read_transport(const struct value *value)
 		*(enum config_transport *)field(value) = (enum config_transport)index;
 }
 
-/* ---- the URI of a target: sip:HOST[:PORT][;transport=udp|tcp] ---- */
-
-/* RFC 3261 25.1: the last label begins with a letter; a number would be a misspelt address. */
-static bool is_host_name(struct slice text)
-{
-	size_t last = text.length;
-
-	while (last > 0 && text.data[last - 1] != '.')
-		last--;
-	return is_domain(text) && isalpha((unsigned char)text.data[last]);
-}
-
-/* host: empty if it is an address. */
-static bool read_uri_host(const struct value *value, struct slice host_port,
-                          struct config_target *target, struct slice *host)
-{
-	struct slice rest;
-	uint64_t port = 0;
-
-	*host = SLICE_NONE;
-	if (slice_index(host_port, '@') >= 0) {
-		wrong(value, value->node, "a SIP URI without a user part");
-		return false;
-	}
-	if (address_parse(host_port, &target->address) && address_port(&target->address) != 0)
-		return true;
-	if (address_parse_host(host_port, 5060, &target->address))
-		return true;
-	target->address.family = AF_UNSPEC;
-	*host = slice_split(host_port, ':', &rest);
-	if (is_host_name(*host) && (host->length == host_port.length ||
-	                            (slice_to_uint(rest, 65535, &port) && port != 0))) {
-		target->port = (uint16_t)port;
-		return true;
-	}
-	wrong(value, value->node,
-	      "a SIP URI with an IP address or a host name, and a port from 1 to 65535");
-	return false;
-}
-
-static bool read_uri_param(const struct value *value, struct slice param,
-                           struct config_target *target)
-{
-	struct slice text, name = slice_split(param, '=', &text);
-
-	if (slice_equal_nocase(name, SLICE_LITERAL("transport")))
-		for (unsigned i = 0; config_transport_names[i] != NULL; i++) {
-			if (!slice_equal_nocase(text, slice_from_string(config_transport_names[i])))
-				continue;
-			target->transport = (enum config_transport)i;
-			target->has_transport = true;
-			if (i <= CONFIG_TCP)
-				return true;
-			wrong(value, value->node,
-			      "transport udp or tcp (this one is not available in this version)");
-			return false;
-		}
-	wrong(value, value->node, "no URI parameter but transport=udp or transport=tcp");
-	return false;
-}
+/* ---- the URI of a target ---- */
 
 /* Both texts or none. */
 static void set_uri(const struct value *value, struct config_target *target,
@@ -539,29 +481,19 @@ static void set_uri(const struct value *value, struct config_target *target,
 
 static void read_uri(const struct value *value, struct config_target *target)
 {
+	struct slice text = SLICE_NONE, host;
 	struct config_target sound = *target;
-	struct slice rest = slice_from_string(value->node->text), host_port, host;
+	const char *expected;
 
-	if (value->node->kind != NODE_TEXT ||
-	    !slice_starts_with_nocase(rest, SLICE_LITERAL("sip:"))) {
-		wrong(value, value->node, "a SIP URI like \"sip:10.0.0.21:5054;transport=tcp\"");
-		return;
-	}
-	host_port = slice_split(slice_skip(rest, 4), ';', &rest);
-	sound.transport = CONFIG_UDP; /* RFC 3263 4.1: an address without transport */
-	if (!read_uri_host(value, host_port, &sound, &host))
-		return;
-	if (value->row->type == SCHEMA_DISCOVER && host.length == 0) {
-		wrong(value, value->node,
-		      "a SIP URI with a host name (addresses go to \"targets\")");
-		return;
-	}
-	while (rest.length > 0)
-		if (!read_uri_param(value, slice_split(rest, ';', &rest), &sound))
-			return;
-	if (host.length == 0)
-		address_normalise(&sound.address);
-	set_uri(value, target, &sound, host);
+	if (value->node->kind == NODE_TEXT)
+		text = slice_from_string(value->node->text);
+	expected = target_uri_parse(text, &sound, &host);
+	if (expected == NULL && value->row->type == SCHEMA_DISCOVER && host.length == 0)
+		expected = "a SIP URI with a host name (addresses go to \"targets\")";
+	if (expected != NULL)
+		wrong(value, value->node, expected);
+	else
+		set_uri(value, target, &sound, host);
 }
 
 static void read_value(const struct value *value)
