@@ -47,7 +47,7 @@ say = $(if $(V),,@printf '  %-6s %s\n' $(1) $(2))
 DEBIAN_BUILD := gcc pkgconf libc6-dev libsofia-sip-ua-dev libevent-dev libssl-dev libjansson-dev \
 	libyaml-dev libsystemd-dev libc-ares-dev python3-minimal
 DEBIAN_TEST := libcmocka-dev clang libclang-rt-dev sip-tester baresip-core kamailio \
-	kamailio-outbound-modules kamailio-extra-modules prometheus tshark knot python3 python3-pytest python3-yaml
+	kamailio-outbound-modules kamailio-extra-modules prometheus tshark knot iproute2 nftables python3 python3-pytest python3-yaml
 
 .PHONY: all
 all: $(PROGRAMS:%=$(BUILD)/%) ## build the programs into $(BUILD)/ (the default)
@@ -183,7 +183,7 @@ fuzz-keep: fuzz-build ## merge what fuzzing found into the kept corpora
 
 # ---- the proof ----
 
-.PHONY: check layers e2e bench
+.PHONY: check layers e2e bench drill
 check: deps ## every test there is; the last line counts them
 	@BUILD='$(BUILD)' JOBS='$(JOBS)' MAKE='$(MAKE)' PYTHON='$(PYTHON)' FUZZ_SECONDS='$(FUZZ_SECONDS)' tests/run_check all
 layers: ## fail on an #include that reaches upwards
@@ -192,6 +192,9 @@ e2e: all ## the end-to-end tests
 	@BUILD='$(BUILD)' $(PYTHON) -m pytest -q tests/e2e
 bench: all ## compare with Kamailio and a bare forwarder, on this machine
 	@BUILD='$(BUILD)' CC='$(CC)' tests/bench/run
+DRILL ?=
+drill: all ## break the two sites in every way under load, print what clients saw; DRILL='--row slow' some
+	@BUILD='$(BUILD)' CC='$(CC)' tests/drill/run $(DRILL)
 
 # ---- the demo ----
 

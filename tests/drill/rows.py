@@ -28,6 +28,8 @@ class Row:
     detected_s: float = None
     share_within_s: float = None    # its share falls under 10 %
     quiet: bool = False             # the latency of everybody stays what it was
+    dns: bool = False               # the site's Sprouts are known by name
+    blames: bool = True             # its targets leave service, and come back
     peers: bool = True              # an edge without Bono's knowledge can be put through it
 
 
@@ -69,6 +71,27 @@ def fault_of_first(words):
     return lambda stage, site: stage.sites[site].fault(words, stage.sites[site].addresses[0])
 
 
+def dns_dead(stage, _):
+    stage.dns.program.signal(signal.SIGSTOP)
+
+
+def dns_alive(stage, _):
+    stage.dns.program.signal(signal.SIGCONT)
+
+
+def dns_empty(stage, _):
+    stage.dns.know([])
+
+
+def dns_wrong(stage, site):
+    """Addresses of that network where nobody is."""
+    stage.dns.know([address + "7" for address in stage.sprouts[site]])
+
+
+def dns_right(stage, site):
+    stage.dns.know(stage.sprouts[site])
+
+
 RETRY_AFTER_S = 6
 
 ROWS = [
@@ -80,7 +103,7 @@ ROWS = [
     Row("vanished-udp", "packets vanish, core over UDP", "udp", vanish, appear, caught_p99_ms=700,
         detected_s=1),
     Row("vanished-idle", "packets vanish, no load", "tcp", vanish, appear, idle=True, home=False,
-        detected_s=4.4, peers=False),
+        fault_quick_s=6, until="DOWN", detected_s=4.4, peers=False),
     Row("stopped-tcp", "Sprouts stopped, core over TCP", "tcp", stop, go_on, home_quick=True,
         detected_s=1.5),
     Row("stopped-udp", "Sprouts stopped, core over UDP", "udp", stop, go_on, detected_s=1.5),
@@ -92,7 +115,14 @@ ROWS = [
         fault_quick_s=20, until="DEGRADED", share_within_s=10),
     Row("lossy", "one Sprout of two loses 5 %", "udp", fault_of_first("loss 5"), fault_of_first("none"),
         one=True, home=False, fault_s=16, fault_quick_s=20, until="DEGRADED", share_within_s=10),
-    Row("remote", "remote site vanishes", "tcp", vanish, appear, site="site-b", home=False, quiet=True),
+    Row("remote", "remote site vanishes", "tcp", vanish, appear, site="site-b", home=False,
+        fault_quick_s=6, until="DOWN", quiet=True),
     Row("one-way", "probes answered, requests not", "udp", fault("mute"), fault("none"),
         keeps_trying=True),
+    Row("dns-dead", "DNS dead, its records 1 s old", "tcp", dns_dead, dns_alive, dns=True, blames=False,
+        home=False, peers=False, quiet=True),
+    Row("dns-empty", "DNS says there are no Sprouts", "tcp", dns_empty, dns_right, dns=True, blames=False,
+        home=False, peers=False, quiet=True),
+    Row("dns-wrong", "DNS names addresses of nobody", "tcp", dns_wrong, dns_right, dns=True, blames=False,
+        peers=False),
 ]

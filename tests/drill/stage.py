@@ -317,7 +317,7 @@ class Edge:
 class Bono(Edge):
     name = "bono"
 
-    def __init__(self, stage, core, health, sites=None):
+    def __init__(self, stage, core, health):
         directory = stage.directory
         (directory / "state").mkdir(exist_ok=True)
         net = f"{stage.network.prefix}.0.0/16"
@@ -332,13 +332,16 @@ class Bono(Edge):
                  "bind": f"{stage.edge}:5058", "allow": [net], "path": core == "tcp"},
                 {"name": "core-udp", "side": "core", "transport": "udp",
                  "bind": f"{stage.edge}:5058", "allow": [net], "path": core == "udp"}],
-            "sites": sites or {
+            "sites": {
                 name: {"targets": [f"sip:{address}:5054;transport={core}" for address in addresses]}
                 for name, addresses in stage.sprouts.items()},
             "admin": {"socket": str(directory / "admin.sock")},
             **health,
         }
         config["sites"]["site-b"]["plaintext"] = "allowed"
+        if stage.dns:
+            config["sites"]["site-a"] = {"discover": stage.dns.uri()}
+            config["dns"] = {"servers": [stage.dns.server], "timeout": "300ms"}
         (directory / "bono.yaml").write_text(json.dumps(config, indent=1))
         self.access = f"{stage.edge}:5060"
         self.socket = directory / "admin.sock"
@@ -375,7 +378,7 @@ class Kamailio(Edge):
 
     name = "kamailio"
 
-    def __init__(self, stage, core, health, sites=None):
+    def __init__(self, stage, core, health):
         directory = stage.directory
         lines = [f"{group} sip:{address}:5054;transport={core} 0 0\n"
                  for group, addresses in enumerate(stage.sprouts.values(), 1) for address in addresses]
@@ -407,15 +410,18 @@ EDGES = {"bono": Bono, "kamailio": Kamailio}
 class Stage:
     """Everything for one row of the table; gone when it is left."""
 
-    def __init__(self, network, directory, edge, core, health):
+    def __init__(self, network, directory, edge, core, health, dns=None):
         self.network = network
         self.directory = pathlib.Path(directory)
         (self.directory / "store").mkdir(parents=True)
         self.sprouts = {f"site-{site}": [f"{network.prefix}.{number}.{host}" for host in (1, 2)]
                         for number, site in enumerate("ab", 1)}
         self.edge = f"{network.prefix}.0.1"
-        self.parts = []
+        self.parts, self.dns = [], None
         try:
+            if dns:
+                self.dns = dns(self, core, self.sprouts["site-a"])
+                self.parts.append(self.dns)
             self.sites = {}
             for name, addresses in self.sprouts.items():
                 self.sites[name] = Site(self, name, addresses)

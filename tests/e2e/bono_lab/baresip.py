@@ -30,19 +30,20 @@ ctrl_tcp_listen {ip}:4444
 """
 
 
-def write_tone(path):
-    """One second of 440 Hz as telephones know it."""
+def write_tone(path, seconds):
+    """440 Hz as telephones know it."""
     with wave.open(str(path), "wb") as tone:
         tone.setparams((1, 2, 8000, 8000, "NONE", ""))
         tone.writeframes(array.array("h", (int(8000 * math.sin(i * 440 * math.tau / 8000))
-                                           for i in range(8000))).tobytes())
+                                           for i in range(8000))).tobytes() * seconds)
 
 
 class Baresip(Process):
-    """A user with an outbound flow (sip.instance, reg-id 1) through each of the given edges."""
+    """A user with an outbound flow (sip.instance, reg-id 1) through each of the given edges.
+    When its tone is over baresip hangs up by itself."""
 
     def __init__(self, lab, user, edge, transport="udp", domain="example.net", answer="auto",
-                 password="secret", regint=60):
+                 password="secret", regint=60, tone_s=1):
         self.user, self.domain = user, domain
         self.ip = lab.client_ip()
         directory = lab.path(f"baresip-{user}")
@@ -53,7 +54,7 @@ class Baresip(Process):
             f"<sip:{user}@{domain};transport={transport}>;auth_user={user};auth_pass={password};"
             f'outbound="sip:{edge[0]}:{edge[1]};transport={transport}";sipnat=outbound;'
             f"regint={regint};answermode={answer}\n")
-        write_tone(directory / "tone.wav")
+        write_tone(directory / "tone.wav", tone_s)
         (directory / "contacts").write_text("")
         (directory / "uuid").write_text(str(uuid.uuid4()))
         self.events, self.buffer, self.control = [], b"", None

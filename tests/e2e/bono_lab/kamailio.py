@@ -49,7 +49,7 @@ class KamailioSprout(Kamailio):
     def __init__(self, lab, site, ip, peer_ip, others=(), transport="tcp"):
         self.site, self.ip = site, ip
         self.transport = transport
-        aliases = "\n".join(f'alias="{other}:5054"' for other in (peer_ip, *others))
+        aliases = "\n".join(f"alias={other}:5054" for other in (peer_ip, *others))
         super().__init__(lab, f"kamailio-{site}", HERE / "kamailio" / "sprout.cfg.in",
                          IP=ip, PEER=peer_ip, SITE=site, ALIASES=aliases, TRANSPORT=transport)
 
