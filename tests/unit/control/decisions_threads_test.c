@@ -145,6 +145,12 @@ static void oldest_give_way(void **state)
 	assert_int_equal(decisions_dropped(stage->decisions), 0);
 }
 
+static void number_call_id(char *call_id, unsigned number)
+{
+	for (unsigned i = 0; i < 8; i++)
+		call_id[i] = (char)('a' + (number >> 4 * i & 15));
+}
+
 static void kept_bytes_are_bounded(void **state)
 {
 	struct stage *stage = *state;
@@ -153,15 +159,13 @@ static void kept_bytes_are_bounded(void **state)
 	unsigned kept = 0;
 
 	memset(call_id, 'x', length);
-	for (int i = 0; i < 300; i++) {
-		snprintf(call_id, 8, "%07d", i);
-		call_id[7] = '-';
+	for (unsigned i = 0; i < 300; i++) {
+		number_call_id(call_id, i);
 		tell(stage->decisions, call_id, 200);
 		turn(stage);
 	}
-	for (int i = 0; i < 300; i++) {
-		snprintf(call_id, 8, "%07d", i);
-		call_id[7] = '-';
+	for (unsigned i = 0; i < 300; i++) {
+		number_call_id(call_id, i);
 		kept += look(stage, call_id).count;
 	}
 	assert_in_range(kept, DECISIONS_KEPT_BYTES / 70000, DECISIONS_KEPT_BYTES / 60000);
