@@ -108,10 +108,11 @@ static bool silence_is_evidence(const struct response_context *context)
 }
 
 /* For the statistics of control: what may be held against the target. */
-static void count_failure(const struct response_context *context, uint32_t target_id,
-                          enum failover_reason reason)
+static void count_failure(const struct branch *branch, enum failover_reason reason)
 {
+	const struct response_context *context = branch->context;
 	struct traffic_stats *stats = context->proxy->stats;
+	uint32_t target_id = branch->target_id;
 
 	if (reason == FAILOVER_REFUSED)
 		traffic_stats_failed(stats, target_id, TRAFFIC_REFUSED);
@@ -119,7 +120,7 @@ static void count_failure(const struct response_context *context, uint32_t targe
 		traffic_stats_failed(stats, target_id, TRAFFIC_RESET);
 	else if (reason == FAILOVER_OVERLOADED)
 		traffic_stats_failed(stats, target_id, TRAFFIC_OVERLOADED);
-	else if (reason == FAILOVER_SILENT && silence_is_evidence(context))
+	else if (reason == FAILOVER_SILENT && !branch->late && silence_is_evidence(context))
 		traffic_stats_failed(stats, target_id, TRAFFIC_SILENT);
 }
 
@@ -135,7 +136,7 @@ static void note_failure(struct branch *branch, enum failover_reason reason)
 	}
 	choose_note_failure(context, branch->site, branch->target_id, reason);
 	metrics_add(context->proxy->metrics, METRIC_TARGET_FAILURES, branch->target_id, reason, 0, 1);
-	count_failure(context, branch->target_id, reason);
+	count_failure(branch, reason);
 }
 
 /* Silence is called so after first_answer, or after four times what this site usually takes if that is longer. */
@@ -162,6 +163,14 @@ static bool may_leave(struct branch *branch, uint64_t now_ms)
 	return budget_spend(&proxy->budget, now_ms);
 }
 
+/* Told even of a request that waits on and whose repetition will be answered: over UDP that is how a target
+ * shows that it loses some. */
+static void note_late(struct branch *branch)
+{
+	count_failure(branch, FAILOVER_SILENT);
+	branch->late = true;
+}
+
 static void on_first_answer_missing(struct timer *timer, void *arg)
 {
 	struct branch *branch = arg;
@@ -172,6 +181,7 @@ static void on_first_answer_missing(struct timer *timer, void *arg)
 
 	if (branch->heard || branch->done || context->answered)
 		return;
+	note_late(branch);
 	if (context->method != METHOD_INVITE && proxy->heard_ms[branch->target_id] >= sent_ms &&
 	    now < sent_ms + BUSY_ANSWER_MS) {
 		timer_start(loop_timers(proxy->loop), timer, sent_ms + BUSY_ANSWER_MS - now);

@@ -164,6 +164,7 @@ struct branch {
 	struct timer first_answer; /* to the core: silence means the next target */
 	struct timer timer_c;      /* RFC 3261 16.6 step 11, INVITE */
 	bool heard;                /* any answer, 100 too */
+	bool late;                 /* no answer in time: told to the statistics, once */
 	bool progressed;           /* a provisional above 100 */
 	bool silent;               /* its first answer is late */
 	bool abandoned;            /* another target was tried since */
