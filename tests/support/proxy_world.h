@@ -27,6 +27,7 @@
 #define WORLD_SENT_MAX 512
 #define WORLD_TARGETS 4
 #define WORLD_REPORTS_MAX 64
+#define WORLD_DECIDED_MAX 16
 
 struct world_sent {
 	struct hop hop;
@@ -55,6 +56,12 @@ struct world {
 		uint64_t value;
 	} reports[WORLD_REPORTS_MAX];
 	unsigned report_count;
+	struct {
+		char text[512];
+		bool lost;
+		int status;
+	} decided[WORLD_DECIDED_MAX];
+	unsigned decided_count;
 	unsigned passed; /* packets given to another worker */
 	uint8_t passed_to;
 	char passed_text[65536];
@@ -144,6 +151,18 @@ static inline void world_report(void *arg, uint32_t target_id, enum health_input
 	world->reports[world->report_count].target = target_id;
 	world->reports[world->report_count].input = input;
 	world->reports[world->report_count++].value = value;
+}
+
+static inline void world_decided(void *arg, const struct decision *decision)
+{
+	struct world *world = arg;
+
+	if (world->decided_count == WORLD_DECIDED_MAX)
+		return;
+	decision_format(decision, world->decided[world->decided_count].text,
+	                sizeof(world->decided[0].text));
+	world->decided[world->decided_count].lost = decision->lost;
+	world->decided[world->decided_count++].status = decision->status;
 }
 
 static inline bool world_is_ready(void *arg)
@@ -240,6 +259,7 @@ static inline int world_build(struct world *world)
 		.sent_by = world_sent_by,
 		.pass_packet = world_pass_packet,
 		.report = world_report,
+		.decided = world_decided,
 		.is_ready = world_is_ready,
 		.arg = world,
 	};
