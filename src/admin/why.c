@@ -25,8 +25,10 @@ static bool concerns(const struct admin_event *event, const char *subject)
 {
 	size_t length = strlen(event->subject);
 
-	return strcmp(event->subject, subject) == 0 ||
-	       (strncmp(event->subject, subject, length) == 0 && subject[length] == '/');
+	if (strcmp(event->subject, subject) == 0)
+		return true;
+	return strchr(event->subject, '/') == NULL &&
+	       strncmp(event->subject, subject, length) == 0 && subject[length] == '/';
 }
 
 static json_t *events_of(struct admin *admin, const char *subject)

@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from bono_lab import Bono, Client, Process, SproutSim, program, until
+from bono_lab import Bono, Client, Knot, Process, SproutSim, program, until
 from bono_lab.sip import Background, Call
 
 # Probes so slow that only traffic and the operator speak.
@@ -125,6 +125,29 @@ def test_events_on_tcp_as_lines_and_as_a_stream(sites):
     query.add_header("Last-Event-ID", str(numbers[-2]))
     with urllib.request.urlopen(query, timeout=10) as stream:
         assert stream.readline().decode() == f"id: {numbers[-1]}\n"
+
+
+def test_what_dns_says_is_an_event(sites):
+    names = Knot(sites, records=["_sip._tcp.core SRV 1 50 5054 s1", f"s1 A {sites.ip(11)}",
+                                 f"s2 A {sites.ip(12)}"])
+    bono = Bono(sites, {"site-a": {"discover": "sip:core.example.test;transport=tcp"},
+                        "site-b": sites.sites["site-b"]}, "tcp",
+                dns={"servers": [f"{names.address[0]}:{names.address[1]}"], "timeout": "300ms"})
+
+    def told():
+        return [(event["subject"], event["to"]) for event in events(bono)
+                if event["kind"] == "discovery"]
+    first = f"site-a/{sites.ip(11)}:5054/tcp"
+    second = f"site-a/{sites.ip(12)}:5054/tcp"
+    until(lambda: told() == [(first, "NAMED")], "the first Sprout to be named")
+    names.change(["_sip._tcp.core SRV 1 50 5054 s2"], ["_sip._tcp.core SRV 1 50 5054 s1"])
+    until(lambda: set(told()) == {(first, "NAMED"), (second, "NAMED"), (first, "WITHDRAWN")},
+          f"the change; {told()}")
+    until(lambda: second in bono.targets() and bono.targets()[second]["state"] == "UP", "the second")
+    code, out, _ = bono.ctl("why", second)
+    assert code == 0 and re.search(r"5054/tcp NAMED: sip:", out), out
+    bono.ctl("target", second, "drain")
+    assert len(told()) == 3
 
 
 # ---- why ----
