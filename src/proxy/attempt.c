@@ -153,12 +153,20 @@ static uint64_t patience_ms(const struct proxy *proxy, uint32_t site)
 	                                                   : proxy->settings->first_answer_ms;
 }
 
+static bool is_down(const struct proxy *proxy, uint32_t target_id)
+{
+	const struct view_target *target = view_find_id(proxy->view, target_id);
+
+	return target != NULL && target->state == TARGET_DOWN;
+}
+
 /* A silent target that goes on answering others is slow, not dead: leaving it costs of the budget. */
 static bool may_leave(struct branch *branch, uint64_t now_ms)
 {
 	struct proxy *proxy = branch->context->proxy;
 
-	if (now_ms - proxy->heard_ms[branch->target_id] > proxy->settings->first_answer_ms)
+	if (is_down(proxy, branch->target_id) ||
+	    now_ms - proxy->heard_ms[branch->target_id] > proxy->settings->first_answer_ms)
 		return true;
 	return budget_spend(&proxy->budget, now_ms);
 }
@@ -183,7 +191,7 @@ static void on_first_answer_missing(struct timer *timer, void *arg)
 		return;
 	note_late(branch);
 	if (context->method != METHOD_INVITE && proxy->heard_ms[branch->target_id] >= sent_ms &&
-	    now < sent_ms + BUSY_ANSWER_MS) {
+	    now < sent_ms + BUSY_ANSWER_MS && !is_down(proxy, branch->target_id)) {
 		timer_start(loop_timers(proxy->loop), timer, sent_ms + BUSY_ANSWER_MS - now);
 		return;
 	}
@@ -198,6 +206,19 @@ static void on_first_answer_missing(struct timer *timer, void *arg)
 	/* It stays in the context: a late answer is still an answer (RFC 3261 16.7). */
 	branch->abandoned = true;
 	attempt_next(context);
+}
+
+/* Another worker, or a probe, was told that nobody is there: what waits on it here need not wait longer. Over UDP
+ * only who sends again hears of a closed port. */
+void attempt_leave_lost(struct response_context *context, const bool lost[VIEW_TARGETS_MAX])
+{
+	LIST_FOR_EACH(link, &context->branches) {
+		struct branch *branch = CONTAINER_OF(link, struct branch, link);
+
+		if (branch->target_id != UINT32_MAX && lost[branch->target_id] &&
+		    timer_is_running(&branch->first_answer))
+			timer_start(loop_timers(context->proxy->loop), &branch->first_answer, 0);
+	}
 }
 
 static void on_timer_c(struct timer *timer, void *arg)

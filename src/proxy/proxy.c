@@ -406,8 +406,27 @@ void proxy_destroy(struct proxy **proxy)
 	*proxy = NULL;
 }
 
+static void leave_lost_targets(struct proxy *proxy, const struct view *before, const struct view *now)
+{
+	bool lost[VIEW_TARGETS_MAX] = {false}, any = false;
+
+	for (unsigned i = 0; i < now->target_count; i++) {
+		const struct view_target *target = &now->targets[i];
+		const struct view_target *earlier = view_find_id(before, target->id);
+
+		if (target->state == TARGET_DOWN && earlier != NULL && earlier->state != TARGET_DOWN)
+			lost[target->id] = any = true;
+	}
+	if (!any)
+		return;
+	LIST_FOR_EACH(link, &proxy->contexts)
+		attempt_leave_lost(CONTAINER_OF(link, struct response_context, link), lost);
+}
+
 void proxy_set_view(struct proxy *proxy, struct view *view)
 {
+	if (proxy->view != NULL)
+		leave_lost_targets(proxy, proxy->view, view);
 	snapshot_share(&view->snapshot);
 	if (proxy->view != NULL)
 		snapshot_release(&proxy->view->snapshot);

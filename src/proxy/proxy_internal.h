@@ -219,6 +219,8 @@ void context_destroy_all(struct proxy *proxy);
 
 /* For attempt.c and response_context.c of each other. */
 void attempt_next(struct response_context *context);
+/* These targets have just gone DOWN: whatever still waits for their first answer goes elsewhere, next turn. */
+void attempt_leave_lost(struct response_context *context, const bool lost[VIEW_TARGETS_MAX]);
 /* No more events from any branch; those still open are cancelled (INVITE) and left to themselves. */
 void attempt_forget_all(struct response_context *context);
 void context_on_response(struct branch *branch, struct message *response);

@@ -118,6 +118,27 @@ static void a_service_route_of_a_dead_sprout_leads_next_door(void **state)
 	assert_contains(world_header(world->sent[0].text, "Route"), "127.0.1.1:5054");
 }
 
+static void a_request_leaves_its_target_when_the_others_say_that_it_is_dead(void **state)
+{
+	struct world *world = *state;
+	unsigned first;
+
+	world_client_register_over(world, 1, "r1", "");
+	assert_int_equal(world->sent_count, 1);
+	first = target_of(world, 0);
+	world_set_states(world, first == 0 ? TARGET_DOWN : TARGET_UP,
+	                 first == 1 ? TARGET_DOWN : TARGET_UP, TARGET_UP, TARGET_UP);
+	fake_loop_walk(world->loop, 1);
+	assert_int_equal(world->sent_count, 2);
+	assert_int_not_equal(target_of(world, 1), first);
+	world_set_states(world, first == 0 ? TARGET_DOWN : TARGET_UP,
+	                 first == 1 ? TARGET_DOWN : TARGET_UP, TARGET_UP, TARGET_DOWN);
+	fake_loop_walk(world->loop, 1);
+	assert_int_equal(world->sent_count, 2); /* it is told once, and not of others */
+	world_answer(world, 0, "200 OK", ""); /* late, and still an answer */
+	assert_status(world, 2, "200");
+}
+
 static void the_answer_to_a_challenge_goes_to_who_made_it(void **state)
 {
 	struct world *world = *state;
@@ -276,6 +297,7 @@ int main(void)
 		world_test(a_request_in_a_dialog_of_a_dead_site_goes_to_the_other),
 		world_test(a_bye_tries_everything),
 		world_test(a_service_route_of_a_dead_sprout_leads_next_door),
+		world_test(a_request_leaves_its_target_when_the_others_say_that_it_is_dead),
 		world_test(the_answer_to_a_challenge_goes_to_who_made_it),
 		world_test(a_challenge_of_a_dead_site_is_answered_elsewhere),
 		world_test(a_target_marked_down_is_tried_when_all_others_refuse),
