@@ -34,7 +34,7 @@ class Dns:
     """Knows the Sprouts of one site as sip:core.example.test, by SRV records of one second."""
 
     def __init__(self, stage, core, addresses):
-        self.core, self.addresses = core, addresses
+        self.core, self.known = core, addresses
         self.directory = stage.directory / "knot"
         self.directory.mkdir()
         (self.directory / "conf").write_text(CONFIG.format(directory=self.directory, ip=stage.edge, port=PORT,
@@ -68,12 +68,12 @@ class Dns:
     def know(self, addresses):
         """From now on these, in one change; none: the names are gone."""
         self.ctl("zone-begin", ZONE)
-        for name in sorted({record[0] for record in self.records(self.addresses)}):
+        for name in sorted({record[0] for record in self.records(self.known)}):
             self.ctl("zone-unset", ZONE, name)
         for name, kind, words in self.records(addresses):
             self.ctl("zone-set", ZONE, name, str(TTL_S), kind, words)
         self.ctl("zone-commit", ZONE)
-        self.addresses = addresses or self.addresses
+        self.known = addresses
 
     def stop(self):
         self.program.stop()
