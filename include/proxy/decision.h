@@ -37,10 +37,10 @@ struct decision_attempt {
 struct decision {
 	struct slice call_id; /* lent */
 	enum sip_method method;
-	uint64_t wall_ms; /* when the request came */
-	uint32_t ms;      /* from then to its final answer */
-	int status;       /* which the client got */
-	bool lost;        /* we gave that answer because nobody else did */
+	uint64_t wall_ms;  /* when the request came */
+	uint32_t ms;       /* from then to its final answer */
+	int status;        /* which the client got */
+	bool lost;         /* we gave that answer because nobody else did */
 	unsigned attempts; /* as many as there were, told or not */
 	unsigned attempt_count;
 	struct decision_attempt attempt[DECISION_ATTEMPTS_MAX];

@@ -30,13 +30,13 @@
 #define LISTENERS_MAX 2
 
 enum client_state {
-	CLIENT_IDLE,    /* nothing of a request has come */
-	CLIENT_READING, /* a part of its head */
-	CLIENT_WAITING, /* somebody owes it a reply */
-	CLIENT_WRITING, /* the reply leaves */
+	CLIENT_IDLE,      /* nothing of a request has come */
+	CLIENT_READING,   /* a part of its head */
+	CLIENT_WAITING,   /* somebody owes it a reply */
+	CLIENT_WRITING,   /* the reply leaves */
 	CLIENT_STREAMING, /* a reply without an end: what was given leaves */
 	CLIENT_RESTING,   /* the same, and all that was given has left */
-	CLIENT_CLOSED   /* in its grave */
+	CLIENT_CLOSED     /* in its grave */
 };
 
 struct http_server {
@@ -305,8 +305,8 @@ static void stream_pull(struct http_client *client)
 
 	buffer_init(&more);
 	goes_on = client->pull(client->gone_arg, &more);
-	if (more.failed || (more.length > 0 && bufferevent_write(client->stream, more.data,
-	                                                         more.length) != 0))
+	if (more.failed ||
+	    (more.length > 0 && bufferevent_write(client->stream, more.data, more.length) != 0))
 		err = -ENOMEM;
 	if (err != 0 || !goes_on)
 		client_close(client);

@@ -37,7 +37,8 @@ static const char *read_word(char *const *values, bool of_site, struct operator_
 	memset(word, 0, sizeof(*word));
 	if (values[NAME] == NULL || values[WORD] == NULL)
 		return "expected name=NAME&word=WORD, and for=TIME, reason=TEXT if wanted\n";
-	if (!operator_verb_from_name(values[WORD], &word->verb) || is_of_site(word->verb) != of_site)
+	if (!operator_verb_from_name(values[WORD], &word->verb) ||
+	    is_of_site(word->verb) != of_site)
 		return of_site ? "expected word=evacuate or word=restore\n"
 		               : "expected word=drain, word=disable or word=enable\n";
 	if (values[FOR] != NULL &&
@@ -47,8 +48,8 @@ static const char *read_word(char *const *values, bool of_site, struct operator_
 		return "expected for=TIME, as 30m, 2h, 90s\n";
 	if (values[FOR] != NULL)
 		word->until_wall_ms = clock_wall_ms() + for_ms;
-	if (values[REASON] != NULL && (strlen(values[REASON]) >= sizeof(word->reason) ||
-	                               !is_plain_text(values[REASON])))
+	if (values[REASON] != NULL &&
+	    (strlen(values[REASON]) >= sizeof(word->reason) || !is_plain_text(values[REASON])))
 		return "expected a reason of at most 127 bytes, one line of UTF-8\n";
 	if (values[REASON] != NULL)
 		strcpy(word->reason, values[REASON]);
@@ -70,7 +71,9 @@ static bool find_subject(struct admin *admin, struct http_client *client, const 
 		return false;
 	}
 	target = of_site ? NULL : names_target(view, name);
-	site = of_site ? names_site(view, name) : target != NULL ? &view->sites[target->site] : NULL;
+	site = of_site          ? names_site(view, name)
+	       : target != NULL ? &view->sites[target->site]
+	                        : NULL;
 	if (site != NULL) {
 		int site_length = snprintf(word->site, sizeof(word->site), "%s", site->name);
 		int length = snprintf(word->target, sizeof(word->target), "%s",

@@ -68,7 +68,8 @@ static const struct route {
 	{"/events", events_start, NULL,
          "what happened (JSON lines); ?since=30m; Accept: text/event-stream to follow"},
 	{"/why", why_start, NULL,
-         "?target=SITE/NAME: a verdict and what led to it; ?call-id=ID: a request, Unix socket only"},
+         "?target=SITE/NAME: a verdict and what led to it; ?call-id=ID: a request, Unix socket "
+         "only"},
 	{"/target", NULL, operate_target,
          "?name=SITE/NAME&word=drain|disable|enable[&for=30m][&reason=TEXT], Unix socket only"},
 	{"/site", NULL, operate_site,
@@ -100,10 +101,11 @@ static void refuse_method(const struct route *route, const struct http_request *
 	           post                 ? "Allow: POST\r\n"
 	           : route->get != NULL ? "Allow: GET, HEAD\r\n"
 	                                : "Allow:\r\n",
-	           post                 ? SLICE_LITERAL("only POST here\n")
-	           : route->get != NULL ? SLICE_LITERAL("only GET and HEAD here\n")
-	                                : SLICE_LITERAL("nothing is changed by this port, ask on the "
-	                                                "Unix socket\n"));
+	           post ? SLICE_LITERAL("only POST here\n")
+	           : route->get != NULL
+	                   ? SLICE_LITERAL("only GET and HEAD here\n")
+	                   : SLICE_LITERAL("nothing is changed by this port, ask on the "
+	                                   "Unix socket\n"));
 }
 
 static void take_route(struct admin *admin, const struct route *route,

@@ -45,8 +45,8 @@ json_t *target_json(const struct admin *admin, const struct view *view,
 	const struct metrics_registry *r = admin->registry;
 
 	clock_format_wall(target->since_wall_ms, since, sizeof(since));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:o}", "site",
-	                 view->sites[target->site].name, "name", target->name, "address",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:o}",
+	                 "site", view->sites[target->site].name, "name", target->name, "address",
 	                 address_format(&target->address, address), "transport",
 	                 transport_name(target->transport), "state",
 	                 target_state_name(target->state), "reason",
@@ -78,8 +78,8 @@ json_t *site_json(const struct admin *admin, const struct view *view, unsigned i
 			return NULL;
 		}
 	return json_pack("{s:s, s:s, s:b, s:b, s:f, s:o, s:o}", "name", site->name, "state",
-	                 site_state_name(site->state), "local", site->local,
-	                 "serving", view->serving == (int)index, "share",
+	                 site_state_name(site->state), "local", site->local, "serving",
+	                 view->serving == (int)index, "share",
 	                 round(rates_share(admin->rates, view, index) * 1000) / 1000, "operator",
 	                 word_json(admin, site->name, ""), "targets", targets);
 }

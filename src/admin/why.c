@@ -149,9 +149,10 @@ static void why_request(struct admin *admin, struct http_client *client, const c
 		return;
 	}
 	json_decref(gathering.decisions);
-	http_reply_text(client, 404,
-	                "nothing is kept of such a Call-ID: its requests needed one attempt each, or it "
-	                "is long ago\n");
+	http_reply_text(
+		client, 404,
+		"nothing is kept of such a Call-ID: its requests needed one attempt each, or it "
+		"is long ago\n");
 }
 
 void why_start(struct admin *admin, const struct http_request *request)

@@ -147,8 +147,9 @@ void decisions_tell(struct decisions *decisions, const struct decision *decision
 	    DECISIONS_WAITING_MAX)
 		record = record_create(decision);
 	if (record != NULL) {
-		record->letter = (struct letter){
-			.deliver = deliver_record, .drop = drop_record, .arg = decisions};
+		record->letter = (struct letter){.deliver = deliver_record,
+		                                 .drop = drop_record,
+		                                 .arg = decisions};
 		if (loop_post(decisions->loop, &record->letter) == 0)
 			return;
 		memory_free(record);
@@ -168,7 +169,8 @@ uint64_t decisions_dropped(const struct decisions *decisions)
 static struct record *next_of(const struct decisions *decisions, struct slice call_id,
                               uint64_t number)
 {
-	struct hash_link *link = hash_table_find(&decisions->call_ids, hash_slice(call_id), &call_id);
+	struct hash_link *link =
+		hash_table_find(&decisions->call_ids, hash_slice(call_id), &call_id);
 	struct record *best = NULL;
 
 	for (; link != NULL; link = hash_table_find_next(&decisions->call_ids, link, &call_id)) {
@@ -183,7 +185,8 @@ static struct record *next_of(const struct decisions *decisions, struct slice ca
 /* Only the last few of one Call-ID are kept. */
 static void make_room(struct decisions *decisions, struct slice call_id)
 {
-	struct hash_link *link = hash_table_find(&decisions->call_ids, hash_slice(call_id), &call_id);
+	struct hash_link *link =
+		hash_table_find(&decisions->call_ids, hash_slice(call_id), &call_id);
 	unsigned count = 0;
 
 	for (; link != NULL; link = hash_table_find_next(&decisions->call_ids, link, &call_id))

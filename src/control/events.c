@@ -19,7 +19,7 @@ struct event {
 };
 
 struct events {
-	uint64_t first, next; /* numbers of the first of all, and of the one to come */
+	uint64_t first, next;           /* numbers of the first of all, and of the one to come */
 	struct event ring[EVENTS_KEPT]; /* by number */
 };
 

@@ -30,7 +30,8 @@ void explain_node(struct control *control, const char *to, const char *evidence)
 {
 	if (control->events == NULL)
 		return;
-	events_add(control->events, EVENT_NODE, control->config->node_name, NULL, to, NULL, evidence);
+	events_add(control->events, EVENT_NODE, control->config->node_name, NULL, to, NULL,
+	           evidence);
 	changed(control);
 }
 
@@ -78,7 +79,8 @@ void explain_discovery(struct control *control, unsigned index,
 		const struct view_target *target = &view->targets[site->first + i];
 
 		if (target->state != TARGET_DRAINING && !is_named(specs, count, target->name))
-			discovered(control, site->name, target->name, "NAMED", "WITHDRAWN", target->uri);
+			discovered(control, site->name, target->name, "NAMED", "WITHDRAWN",
+			           target->uri);
 	}
 	changed(control);
 }

@@ -202,7 +202,8 @@ static int save(struct operator_book *book)
 	free(text); /* jansson's */
 	json_decref(json);
 	if (err != 0)
-		log_error("operator's words: cannot be kept in %s, %s", book->path, error_text(err));
+		log_error("operator's words: cannot be kept in %s, %s", book->path,
+		          error_text(err));
 	return err;
 }
 
@@ -297,8 +298,9 @@ static void put_aside(const struct operator_book *book)
 	if (aside != NULL) {
 		snprintf(aside, size, "%s.broken", book->path);
 		if (rename(book->path, aside) == 0)
-			log_error("operator's words: %s cannot be understood, it is put aside as %s",
-			          book->path, aside);
+			log_error(
+				"operator's words: %s cannot be understood, it is put aside as %s",
+				book->path, aside);
 	}
 	memory_free(aside);
 }

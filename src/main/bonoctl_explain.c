@@ -22,7 +22,8 @@ static const char *text_of(const json_t *object, const char *key)
 static void print_heading(const struct options *options)
 {
 	if (!options->json)
-		printf("%-24s  %-9s  %-24s  %-20s  %s\n", "TIME", "KIND", "SUBJECT", "CHANGE", "WHY");
+		printf("%-24s  %-9s  %-24s  %-20s  %s\n", "TIME", "KIND", "SUBJECT", "CHANGE",
+		       "WHY");
 }
 
 static void print_row(const json_t *event)
@@ -166,8 +167,8 @@ static void print_verdict(const json_t *answer)
 	const json_t *word = json_object_get(of, "operator");
 
 	if (target != NULL)
-		printf("%s/%s is %s since %s, %s", text_of(target, "site"),
-		       text_of(target, "name"), text_of(target, "state"), text_of(target, "since"),
+		printf("%s/%s is %s since %s, %s", text_of(target, "site"), text_of(target, "name"),
+		       text_of(target, "state"), text_of(target, "since"),
 		       text_of(target, "reason"));
 	else
 		printf("%s is %s, it has %.1f%% of the requests", text_of(of, "name"),
@@ -229,14 +230,14 @@ static void print_why(const struct options *options, const json_t *answer)
 	}
 	if (json_object_get(answer, "decisions") == NULL)
 		print_verdict(answer);
-	json_array_foreach(json_object_get(answer, "events"), index, member)
-		print_sentence(member);
+	json_array_foreach(json_object_get(answer, "events"), index, member) print_sentence(member);
 	json_array_foreach(json_object_get(answer, "decisions"), index, member)
 		print_decision(member);
 }
 
 /* *refusal: what the daemon said to a name it does not know, from memory.h; NULL: it knew. */
-static int ask_why(const struct options *options, const char *name, const char *what, char **refusal)
+static int ask_why(const struct options *options, const char *name, const char *what,
+                   char **refusal)
 {
 	struct buffer path;
 	json_t *answer;

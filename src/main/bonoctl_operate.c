@@ -48,7 +48,8 @@ int bonoctl_operate(const struct options *options, const char *kind, const char 
 	else
 		print_said(said);
 	if (!json_is_true(json_object_get(said, "kept"))) {
-		fputs("problem: it stands, but could not be written down: a restart will forget it\n",
+		fputs("problem: it stands, but could not be written down: a restart will forget "
+		      "it\n",
 		      stderr);
 		code = EXIT_PROBLEM;
 	}

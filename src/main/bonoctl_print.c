@@ -213,8 +213,9 @@ static void fill_target(const json_t *target, struct row *row)
 
 void bonoctl_print_targets(const json_t *targets)
 {
-	static const char *const heads[] = {"TARGET", "ADDRESS",   "STATE",    "REASON",  "SINCE",
-	                                    "PROBE",  "IN FLIGHT", "REQUESTS", "FAILURES", "OPERATOR"};
+	static const char *const heads[] = {"TARGET",   "ADDRESS", "STATE",     "REASON",
+	                                    "SINCE",    "PROBE",   "IN FLIGHT", "REQUESTS",
+	                                    "FAILURES", "OPERATOR"};
 	static const struct table table = {10, heads, fill_target};
 
 	print_table(&table, targets);

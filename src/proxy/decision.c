@@ -154,7 +154,8 @@ static void add_attempt(char *text, size_t size, const struct decision_attempt *
 	if (attempt->target[0] == '\0')
 		add(text, size, "its hop %s", ends[attempt->end].words);
 	else
-		add(text, size, "%s/%s %s", attempt->site, attempt->target, ends[attempt->end].words);
+		add(text, size, "%s/%s %s", attempt->site, attempt->target,
+		    ends[attempt->end].words);
 	if (attempt->end == DECISION_ANSWERED)
 		add(text, size, " %d", attempt->status);
 	if (attempt->end != DECISION_NOT_SENT)
@@ -164,12 +165,14 @@ static void add_attempt(char *text, size_t size, const struct decision_attempt *
 void decision_format(const struct decision *decision, char *text, size_t size)
 {
 	const struct decision_attempt *last =
-		decision->attempt_count > 0 ? &decision->attempt[decision->attempt_count - 1] : NULL;
+		decision->attempt_count > 0 ? &decision->attempt[decision->attempt_count - 1]
+					    : NULL;
 	struct slice call_id = decision->call_id;
 
 	if (call_id.length > LOG_CALL_ID_MAX)
 		call_id.length = LOG_CALL_ID_MAX;
-	snprintf(text, size, "request %.*s: %s", SLICE_ARGS(call_id), method_name(decision->method));
+	snprintf(text, size, "request %.*s: %s", SLICE_ARGS(call_id),
+	         method_name(decision->method));
 	for (unsigned i = 0; i < decision->attempt_count; i++) {
 		add(text, size, i == 0 ? ": " : ", ");
 		add_attempt(text, size, &decision->attempt[i]);
@@ -199,7 +202,8 @@ static struct slice find_call_id(struct slice request)
 static void read_note(const struct view *view, const struct attempt_note *note,
                       struct decision_attempt *out)
 {
-	const struct view_target *target = view != NULL ? view_find_id(view, note->target_id) : NULL;
+	const struct view_target *target =
+		view != NULL ? view_find_id(view, note->target_id) : NULL;
 
 	*out = (struct decision_attempt){
 		.site = target != NULL ? view->sites[target->site].name : "",

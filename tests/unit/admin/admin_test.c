@@ -610,9 +610,12 @@ static void tcp_serves_the_same(void **state)
 
 static void serve_everything(void *arg)
 {
-	static const char *const paths[] = {"/", "/metrics", "/status",
+	static const char *const paths[] = {"/",
+	                                    "/metrics",
+	                                    "/status",
 	                                    "/flows?identity=alice@example.net",
-	                                    "/events", "/why?target=site-a/sprout-1",
+	                                    "/events",
+	                                    "/why?target=site-a/sprout-1",
 	                                    "/why?call-id=c1"};
 	struct stage *stage = arg;
 	struct admin *admin = NULL;

@@ -58,10 +58,12 @@ static void since_leaves_out_what_is_older(void **state)
 
 static void since_is_read_strictly(void **state)
 {
-	static const char *const wrong[] = {"since=",      "since=30",       "since=m",
-	                                    "since=-1m",   "since=0s",       "since=30m30s",
-	                                    "since=1y",    "since=1m&since=2m", "until=1m",
-	                                    "since=99999999999999999999s", "since=3651d", "since"};
+	static const char *const wrong[] = {"since=",      "since=30",
+	                                    "since=m",     "since=-1m",
+	                                    "since=0s",    "since=30m30s",
+	                                    "since=1y",    "since=1m&since=2m",
+	                                    "until=1m",    "since=99999999999999999999s",
+	                                    "since=3651d", "since"};
 	char path[96];
 
 	for (unsigned i = 0; i < ARRAY_LENGTH(wrong); i++) {
@@ -78,7 +80,8 @@ static int follow(struct stage *stage, const char *path, const char *headers)
 	int fd = dial(stage);
 
 	snprintf(request, sizeof(request),
-	         "GET %s HTTP/1.1\r\nHost: x\r\nAccept: text/html, text/event-stream;q=0.9\r\n%s\r\n",
+	         "GET %s HTTP/1.1\r\nHost: x\r\nAccept: text/html, "
+	         "text/event-stream;q=0.9\r\n%s\r\n",
 	         path, headers);
 	say(fd, request);
 	return fd;
@@ -247,8 +250,8 @@ static void why_tells_the_verdict_and_what_led_to_it(void **state)
 	happen(stage, "target", "site-b/sprout-10", "DOWN");
 	happen(stage, "target", "site-a/sprout-1", "DOWN");
 	happen(stage, "site", "site-b", "DOWN");
-	stage->words[0] = (struct operator_word){
-		"site-b", "sprout-1", OPERATOR_DRAIN, 1000, "disk"};
+	stage->words[0] =
+		(struct operator_word){"site-b", "sprout-1", OPERATOR_DRAIN, 1000, "disk"};
 	stage->word_count = 1;
 	assert_code(ask(stage, "GET", "/why?target=site-b%2Fsprout-1"), 200);
 	json = json_of(answer);
@@ -330,9 +333,10 @@ static void why_tells_what_was_tried(void **state)
 
 static void why_is_asked_for_one_thing(void **state)
 {
-	static const char *const wrong[] = {"/why", "/why?target=a&call-id=b", "/why?target",
-	                                    "/why?site=a", "/why?target=a&target=a",
-	                                    "/why?target=%zz", "/why?target=%00"};
+	static const char *const wrong[] = {
+		"/why",           "/why?target=a&call-id=b", "/why?target",
+		"/why?site=a",    "/why?target=a&target=a",  "/why?target=%zz",
+		"/why?target=%00"};
 
 	for (unsigned i = 0; i < ARRAY_LENGTH(wrong); i++)
 		assert_code(ask(*state, "GET", wrong[i]), 400);
@@ -436,8 +440,8 @@ static void standing_words_are_part_of_the_status(void **state)
 	assert_string_equal(text_of(word, "word"), "evacuate");
 	assert_true(json_is_null(json_object_get(word, "until")));
 	assert_string_equal(text_of(word, "reason"), "power");
-	assert_true(json_is_null(json_object_get(
-		json_array_get(json_object_get(site, "targets"), 0), "operator")));
+	assert_true(json_is_null(
+		json_object_get(json_array_get(json_object_get(site, "targets"), 0), "operator")));
 	json_decref(json);
 }
 

@@ -35,7 +35,8 @@ static int teardown(void **state)
 	struct stage *stage = *state;
 
 	decisions_destroy(&stage->decisions);
-	loop_destroy(&stage->loop); /* letters that still wait are dropped after the table has gone */
+	loop_destroy(
+		&stage->loop); /* letters that still wait are dropped after the table has gone */
 	return 0;
 }
 
@@ -236,8 +237,7 @@ static void create_and_tell(void *arg)
 	if (decisions_create(stage.loop, &stage.decisions) == 0) {
 		tell(stage.decisions, "call", 200);
 		turn(&stage);
-		assert_int_equal(look(&stage, "call").count +
-		                         decisions_dropped(stage.decisions),
+		assert_int_equal(look(&stage, "call").count + decisions_dropped(stage.decisions),
 		                 1);
 	}
 	decisions_destroy(&stage.decisions);

@@ -94,7 +94,8 @@ static void oldest_events_give_way(void **state)
 	assert_int_equal(count_from(*state, 0), EVENTS_KEPT);
 	assert_true(events_next(*state, first.number, &event));
 	assert_string_equal(event.subject, "event-10");
-	assert_int_equal(event.number, first.number + 10); /* by the gap one sees that some are lost */
+	assert_int_equal(event.number,
+	                 first.number + 10); /* by the gap one sees that some are lost */
 	assert_int_equal(count_from(*state, event.number + EVENTS_KEPT - 2), 1);
 }
 

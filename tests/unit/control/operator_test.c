@@ -50,7 +50,8 @@ static const char yaml[] =
 	"node: {name: bono-1, site: site-a, home_domains: [example.net], state_dir: /tmp}\n"
 	"listeners:\n"
 	"  - {name: a, side: access, transport: udp, bind: \"127.0.34.1:5060\"}\n"
-	"  - {name: c, side: core, transport: udp, bind: \"127.0.34.1:5058\", allow: [127.0.0.0/8]}\n"
+	"  - {name: c, side: core, transport: udp, bind: \"127.0.34.1:5058\", allow: "
+        "[127.0.0.0/8]}\n"
 	"sites:\n"
 	"  site-a: {targets: [\"sip:127.0.34.2:5054\", \"sip:127.0.34.3:5054\"]}\n"
 	"  site-b: {targets: [\"sip:127.0.34.4:5054\"], plaintext: allowed}\n";
@@ -183,7 +184,8 @@ static void words_survive_a_restart(void **state)
 	uint64_t later = clock_wall_ms() + 3600000;
 	struct stat status;
 
-	assert_int_equal(say(stage, "site-a", "sprout-2", OPERATOR_DISABLE, later, "a \"disk\" \xc3\xa9"),
+	assert_int_equal(say(stage, "site-a", "sprout-2", OPERATOR_DISABLE, later,
+	                     "a \"disk\" \xc3\xa9"),
 	                 0);
 	assert_int_equal(say(stage, "site-b", "", OPERATOR_EVACUATE, 0, ""), 0);
 	assert_int_equal(stat(stage->path, &status), 0);
@@ -252,8 +254,10 @@ static void broken_file_is_put_aside(void **state)
 		"\"until_ms\": 0, \"reason\": \"\"}]}",
 		"{\"words\": [{\"site\": \"site-a\", \"target\": \"x\", \"word\": \"drain\", "
 		"\"until_ms\": -1, \"reason\": \"\"}]}",
-		"{\"words\": [{\"site\": \"site-a\", \"target\": \"0123456789012345678901234567890123"
-		"456789012345678901234567890123\", \"word\": \"drain\", \"until_ms\": 0, \"reason\": "
+		"{\"words\": [{\"site\": \"site-a\", \"target\": "
+	        "\"0123456789012345678901234567890123"
+		"456789012345678901234567890123\", \"word\": \"drain\", \"until_ms\": 0, "
+	        "\"reason\": "
 		"\"\"}]}",
 	};
 	struct stage *stage = *state;
@@ -374,7 +378,8 @@ int main(void)
 		living(word_stands_even_if_it_cannot_be_kept),
 		living(words_are_events),
 		living(end_of_a_word_is_an_event_and_leaves_the_file),
-		cmocka_unit_test_setup_teardown(memory_that_ends_is_survived, setup_quiet, teardown),
+		cmocka_unit_test_setup_teardown(memory_that_ends_is_survived, setup_quiet,
+	                                        teardown),
 	};
 
 	return cmocka_run_group_tests(tests, setup_all, NULL);

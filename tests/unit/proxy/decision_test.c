@@ -21,8 +21,8 @@ static const char *name_of(const struct world *world, unsigned index)
 	char *name = names[next++ % ARRAY_LENGTH(names)];
 
 	assert_true(id >= 0);
-	snprintf(name, sizeof(names[0]), "%s/%s", proxy_view(world->proxy)->sites[target->site].name,
-	         target->name);
+	snprintf(name, sizeof(names[0]), "%s/%s",
+	         proxy_view(world->proxy)->sites[target->site].name, target->name);
 	return name;
 }
 
@@ -76,10 +76,11 @@ static void overload_is_an_answer_that_was_not_taken(void **state)
 	world_answer(world, 0, "503 Service Unavailable", "Retry-After: 7\r\n");
 	lose(world, 1, ECONNRESET);
 	world_answer(world, 2, "401 Unauthorized", "");
-	assert_told(world,
-	            "request r1: REGISTER: %s answered 503 after 0 ms, %s reset the connection after "
-	            "0 ms, %s answered 401 after 1 ms",
-	            name_of(world, 0), name_of(world, 1), name_of(world, 2));
+	assert_told(
+		world,
+		"request r1: REGISTER: %s answered 503 after 0 ms, %s reset the connection after "
+		"0 ms, %s answered 401 after 1 ms",
+		name_of(world, 0), name_of(world, 1), name_of(world, 2));
 }
 
 static void late_answer_of_one_given_up_is_told_with_the_one_still_asked(void **state)
