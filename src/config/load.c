@@ -269,11 +269,11 @@ static void complete_listeners(struct loader *loader)
 		path_said = path_said || listener->path;
 		if (listener->advertise != NULL || listener->bind.family == AF_UNSPEC)
 			continue;
-		if (!address_is_wildcard(&listener->bind))
-			advertise_bind(loader, listener);
-		else if (listener->side == CONFIG_ACCESS && other != NULL)
+		if (address_is_wildcard(&listener->bind) && listener->side == CONFIG_CORE)
+			continue;
+		if (address_is_wildcard(&listener->bind) && other != NULL)
 			advertise_like(loader, listener, other);
-		else if (listener->side == CONFIG_ACCESS)
+		else
 			advertise_bind(loader, listener);
 	}
 	for (unsigned i = 0; i < config->listener_count && !path_said; i++) {

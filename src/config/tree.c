@@ -313,14 +313,30 @@ static void on_event(struct builder *builder, const yaml_event_t *event)
 		break;
 	case YAML_SEQUENCE_END_EVENT:
 	case YAML_MAPPING_END_EVENT:
-		builder->depth--;
+		if (builder->depth > 0)
+			builder->depth--;
 		break;
 	default:
 		break;
 	}
 }
 
-static void on_syntax_error(struct builder *builder, const yaml_parser_t *parser)
+/* The parser counts characters. */
+static bool is_tab_at(struct slice text, size_t index)
+{
+	size_t i = 0;
+
+	for (; i < text.length; i++) {
+		if (((unsigned char)text.data[i] & 0xc0) == 0x80)
+			continue;
+		if (index == 0)
+			break;
+		index--;
+	}
+	return i < text.length && text.data[i] == '\t';
+}
+
+static void on_syntax_error(struct builder *builder, const yaml_parser_t *parser, struct slice text)
 {
 	struct mark mark = mark_of(&parser->problem_mark);
 	const char *context = parser->context != NULL ? parser->context : "";
@@ -335,6 +351,11 @@ static void on_syntax_error(struct builder *builder, const yaml_parser_t *parser
 		fault_at(builder->faults, mark_of(&parser->mark),
 		         "not text, expected UTF-8, found at byte %zu: %s", parser->problem_offset,
 		         parser->problem != NULL ? parser->problem : "?");
+		return;
+	}
+	if (is_tab_at(text, parser->problem_mark.index)) {
+		fault_at(builder->faults, mark,
+		         "not YAML, expected blanks as indent, found a tab");
 		return;
 	}
 	fault_at(builder->faults, mark,
@@ -362,7 +383,7 @@ void tree_read(struct slice bytes, struct faults *faults, struct node **out)
 		yaml_event_t event;
 
 		if (yaml_parser_parse(&parser, &event) == 0) {
-			on_syntax_error(&builder, &parser);
+			on_syntax_error(&builder, &parser, bytes);
 			break;
 		}
 		on_event(&builder, &event);
