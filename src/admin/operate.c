@@ -52,7 +52,7 @@ static const char *read_word(char *const *values, bool of_site, struct operator_
 	    (strlen(values[REASON]) >= sizeof(word->reason) || !is_plain_text(values[REASON])))
 		return "expected a reason of at most 127 bytes, one line of UTF-8\n";
 	if (values[REASON] != NULL)
-		strcpy(word->reason, values[REASON]);
+		memcpy(word->reason, values[REASON], strlen(values[REASON]) + 1);
 	return NULL;
 }
 

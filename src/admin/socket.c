@@ -81,7 +81,7 @@ int socket_listen_unix(const char *path, int *out)
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	err = clear_path(&address);
 	if (err != 0)
 		return err;

@@ -62,9 +62,11 @@ static json_t *words_json(const struct operator_word *words, unsigned count)
 
 static bool copy_name(char *to, size_t size, const char *from)
 {
-	if (strlen(from) >= size)
+	size_t length = strlen(from);
+
+	if (length >= size)
 		return false;
-	strcpy(to, from);
+	memcpy(to, from, length + 1);
 	return true;
 }
 

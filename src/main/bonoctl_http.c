@@ -29,7 +29,7 @@ static int connect_to(const char *path, time_t seconds, int *out)
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
@@ -161,14 +161,19 @@ static int read_stream(FILE *stream, void (*on_data)(void *arg, const char *data
 static int read_refusal(FILE *stream, char **body)
 {
 	char line[LINE_MAX_BYTES];
+	size_t length;
 
 	while (next_line(stream, line) && line[0] != '\0')
 		;
 	if (!next_line(stream, line))
 		return -EBADMSG;
-	strcat(line, "\n");
-	*body = memory_strdup(line);
-	return *body == NULL ? -ENOMEM : 0;
+	length = strlen(line);
+	*body = memory_alloc(length + 2);
+	if (*body == NULL)
+		return -ENOMEM;
+	memcpy(*body, line, length);
+	memcpy(*body + length, "\n", 2);
+	return 0;
 }
 
 int bonoctl_stream(const char *socket_path, const char *path, bool *connected, int *status,
