@@ -51,10 +51,11 @@ DEBIAN_TEST := libcmocka-dev clang libclang-rt-dev sip-tester baresip-core kamai
 
 .PHONY: all
 all: $(PROGRAMS:%=$(BUILD)/%) ## build the programs into $(BUILD)/ (the default)
+	@:
 
 .PHONY: help
 help: ## list the targets
-	@awk -F '## ' '/^[a-z-]+:.*## / { sub(/:.*/, "", $$1); printf "  %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F '## ' '/^[a-z0-9-]+:.*## / { sub(/:.*/, "", $$1); printf "  %-14s %s\n", $$1, $$2 }' Makefile
 
 # ---- what must be installed ----
 
@@ -188,12 +189,15 @@ check: deps ## every test there is; the last line counts them
 	@BUILD='$(BUILD)' JOBS='$(JOBS)' MAKE='$(MAKE)' PYTHON='$(PYTHON)' FUZZ_SECONDS='$(FUZZ_SECONDS)' tests/run_check all
 layers: ## fail on an #include that reaches upwards
 	@find include src -name '*.[ch]' | sort | xargs awk -f tests/layers.awk
-e2e: all ## the end-to-end tests
+e2e: deps ## the end-to-end tests
+	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@BUILD='$(BUILD)' $(PYTHON) -m pytest -q tests/e2e
-bench: all ## compare with Kamailio and a bare forwarder, on this machine
+bench: deps ## compare with Kamailio and a bare forwarder, on this machine
+	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@BUILD='$(BUILD)' CC='$(CC)' tests/bench/run
 DRILL ?=
-drill: all ## break the two sites in every way under load, print what clients saw; DRILL='--row slow' some
+drill: deps ## break the two sites in every way under load, print what clients saw; DRILL='--row slow' some
+	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@BUILD='$(BUILD)' CC='$(CC)' tests/drill/run $(DRILL)
 
 # ---- the demo ----
@@ -213,11 +217,11 @@ demo-restore: ## bring it back: SITE=site-a
 SOURCES = $(shell find src include tests -name '*.[ch]')
 
 .PHONY: lint format install clean
-lint: ## clang-tidy over the sources
-	@scripts/deps present clang-tidy:clang-tidy
+lint: deps-build ## clang-tidy over the sources
+	@scripts/deps install clang-tidy
 	@find src -name '*.c' | sort | xargs -P $(JOBS) -I FILE clang-tidy --quiet FILE -- $(CFLAGS_ALL) $(SOFIA_CFLAGS)
 format: ## lay out all C sources by .clang-format
-	@scripts/deps present clang-format:clang-format
+	@scripts/deps install clang-format
 	@clang-format -i $(SOURCES)
 install: all ## install to DESTDIR=, PREFIX=/usr/local; the configuration to SYSCONFDIR=/etc
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/bono $(DESTDIR)$(SYSCONFDIR)/bono
