@@ -354,8 +354,7 @@ static void on_syntax_error(struct builder *builder, const yaml_parser_t *parser
 		return;
 	}
 	if (is_tab_at(text, parser->problem_mark.index)) {
-		fault_at(builder->faults, mark,
-		         "not YAML, expected blanks as indent, found a tab");
+		fault_at(builder->faults, mark, "not YAML, expected blanks as indent, found a tab");
 		return;
 	}
 	fault_at(builder->faults, mark,

@@ -622,7 +622,8 @@ static void broken_yaml_is_told_with_its_place(void **state)
 	assert_fault_in("node: [1, 2\n", 12, "2:1", "not YAML");
 	assert_fault_in("a: b: c\n", 8, "1:5", "not YAML");
 	assert_fault_in("\"abc", 4, "1:5", "not YAML");
-	assert_fault_in("a: \xc3\xa4\n\tb: 1\n", 12, "2:1", "expected blanks as indent, found a tab");
+	assert_fault_in("a: \xc3\xa4\n\tb: 1\n", 12, "2:1",
+	                "expected blanks as indent, found a tab");
 	assert_fault_in("a: \xff\xfe\n", 6, "1:1", "not text, expected UTF-8");
 	assert_fault_in("a: \"b\\0c\"\n", 10, "1:4", "a NUL byte");
 }
