@@ -24,6 +24,8 @@ void loop_run(struct loop *loop);
 /* Any thread: leave after the current turn. */
 void loop_stop(struct loop *loop);
 void loop_join(struct loop *loop);
+/* As loop_join, but waits no longer than this. False: the thread has not ended, and may still touch everything. */
+bool loop_join_within(struct loop *loop, uint64_t limit_ms);
 /* True on the loop's own thread, and before it has been started. */
 bool loop_is_self(const struct loop *loop);
 

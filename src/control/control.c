@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -19,6 +20,8 @@
 #define STOP_LIMIT_MS 5000
 /* A worker tells when its time is over; one that does not hangs, or its letter was lost. */
 #define STOP_GRACE_MS 1000
+/* A worker that was told to leave does so after its turn; one that takes longer never will. */
+#define JOIN_LIMIT_MS 2000
 
 /* ---- failover <-> workers ---- */
 
@@ -248,6 +251,19 @@ static int build(struct control *control)
 	return err;
 }
 
+/* What a thread may still touch cannot be freed: the process ends around it. */
+static void join_workers(struct control *control)
+{
+	for (unsigned i = 0; i < control->worker_count; i++) {
+		if (loop_join_within(worker_loop(control->workers[i]), JOIN_LIMIT_MS))
+			continue;
+		log_error("worker-%u: hangs, node %s ends without it", i,
+		          control->config->node_name);
+		log_stop();
+		_exit(EXIT_FAILURE);
+	}
+}
+
 static void tear_down(struct control *control)
 {
 	admin_destroy(&control->admin);
@@ -257,8 +273,7 @@ static void tear_down(struct control *control)
 	if (control->stopped_hard || !control->stopping)
 		for (unsigned i = 0; i < control->workers_running; i++)
 			loop_stop(worker_loop(control->workers[i]));
-	for (unsigned i = 0; i < control->worker_count; i++)
-		loop_join(worker_loop(control->workers[i]));
+	join_workers(control);
 	for (unsigned i = 0; i < control->worker_count; i++)
 		worker_destroy(&control->workers[i]);
 	memory_free(control->workers);

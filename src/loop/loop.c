@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -302,6 +303,27 @@ void loop_join(struct loop *loop)
 	pthread_join(loop->thread, NULL);
 	loop->has_thread = false;
 	atomic_store(&loop->running, false);
+}
+
+bool loop_join_within(struct loop *loop, uint64_t limit_ms)
+{
+	struct timespec until;
+
+	if (!loop->has_thread)
+		return true;
+	/* Not the clock that tests drive: the thread ends in the world's time. */
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += (time_t)(limit_ms / 1000);
+	until.tv_nsec += (long)(limit_ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	if (pthread_timedjoin_np(loop->thread, NULL, &until) != 0)
+		return false;
+	loop->has_thread = false;
+	atomic_store(&loop->running, false);
+	return true;
 }
 
 bool loop_is_self(const struct loop *loop)

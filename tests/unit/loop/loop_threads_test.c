@@ -1,5 +1,6 @@
 /* Loops on threads of their own. Worth most under ThreadSanitizer. */
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -168,6 +169,33 @@ static void a_loop_stopped_with_letters_waiting_drops_them(void **state)
 	assert_int_equal(memory_live_blocks(), before);
 }
 
+static void wait_for_semaphore(struct timer *timer, void *arg)
+{
+	while (sem_wait(arg) != 0)
+		;
+}
+
+static void a_loop_that_hangs_is_waited_for_no_longer_than_said(void **state)
+{
+	struct loop *loop;
+	struct timer timer;
+	sem_t blocked;
+
+	sem_init(&blocked, 0, 0);
+	assert_int_equal(loop_create("hangs", &loop), 0);
+	timer_init(&timer, wait_for_semaphore, &blocked);
+	timer_start(loop_timers(loop), &timer, 0);
+	assert_true(loop_join_within(loop, 0)); /* it has no thread yet */
+	assert_int_equal(loop_start(loop), 0);
+	loop_stop(loop);
+	assert_false(loop_join_within(loop, 50));
+	sem_post(&blocked);
+	assert_true(loop_join_within(loop, 20000));
+	assert_true(loop_join_within(loop, 0)); /* once more does nothing */
+	loop_destroy(&loop);
+	sem_destroy(&blocked);
+}
+
 static void stop_loop(struct timer *timer, void *arg)
 {
 	loop_stop(arg);
@@ -276,6 +304,7 @@ int main(void)
 		cmocka_unit_test(
 			letters_between_three_loops_arrive_whole_and_in_their_senders_order),
 		cmocka_unit_test(a_loop_stopped_with_letters_waiting_drops_them),
+		cmocka_unit_test(a_loop_that_hangs_is_waited_for_no_longer_than_said),
 		cmocka_unit_test(a_loop_wakes_for_its_timers_by_itself),
 		cmocka_unit_test(a_loop_stopped_before_it_ran_ends_at_once),
 		cmocka_unit_test(a_loops_thread_has_its_name_and_eight_mebibytes_of_stack),
