@@ -37,7 +37,7 @@ class Demo(Process):
         def stands():
             done = subprocess.run([program("bonoctl"), "-s", program("demo") / "admin.sock", "sites"],
                                   capture_output=True, text=True, timeout=20, check=False)
-            return re.search(rf"^{site} .*{words}$", done.stdout, re.MULTILINE)
+            return re.search(rf"^{site} .*\b{words}\b", done.stdout, re.MULTILINE)
         until(stands, f"{site} to have {words}:\n{self.tail()}")
 
     def pids(self):
