@@ -83,7 +83,7 @@ const struct schema_key schema_keys[] = {
 	 "What Via says toward this site only, instead of the listener's."},
 	{"sites.*.capacity", SCHEMA_COUNT, S(capacity), 0, 1, 1000000, NULL, OPTIONAL, RELOAD,
 	 "Requests per second that the site may be given; without it there is no limit. "
-	 "Checked, but without effect in this version."},
+	 "What is beyond goes on to the next site."},
 	{"sites.*.plaintext", SCHEMA_ALLOWED, S(plaintext_allowed), 0, 0, 0, NULL, OPTIONAL, RELOAD,
 	 "`allowed`: this remote site is reached without TLS. Say so only if the sites are "
 	 "joined by something like IPsec."},
@@ -125,10 +125,9 @@ const struct schema_key schema_keys[] = {
 	SECTION("failback", OPTIONAL, "How work returns to a site that has recovered."),
 	{"failback.hold_down", SCHEMA_TIME, C(failback_hold_down_ms), 0, 0, 24 * HOURS, "30s",
 	 OPTIONAL, RELOAD,
-	 "A recovered site must stay well this long before it serves again. Checked, but "
-	 "without effect in this version."},
+	 "A recovered site must stay well this long before it serves again, unless no other site can."},
 	{"failback.ramp", SCHEMA_TIME, C(failback_ramp_ms), 0, 0, 24 * HOURS, "60s", OPTIONAL,
-	 RELOAD, "From its first work to all of it. Checked, but without effect in this version."},
+	 RELOAD, "From its first work to all of it."},
 
 	{"peers", SCHEMA_LATER, RECORD_CONFIG, 0, 0, 0, 0, NULL, OPTIONAL, RELOAD, ""},
 
