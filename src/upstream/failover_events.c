@@ -62,7 +62,7 @@ static void add_cause(struct failover_event *event, const struct health *health)
 		ADD(event, "%u %s", health->busy_run, words);
 		break;
 	case HEALTH_REASON_PROBES_ANSWERED:
-		ADD(event, "%u %s", health->hits, words);
+		ADD(event, "%u %s answered", health->hits, health->hits == 1 ? "probe" : "probes");
 		break;
 	default:
 		ADD(event, "%s", words);
@@ -199,6 +199,7 @@ static void add_site_cause(const struct failover *failover, struct failover_even
 	const struct share_site *share = &failover->shares[index];
 	const struct operator_word *word =
 		words_find(&failover->words, failover->sites[index].name, "");
+	const char *heir = heir_of(failover, index);
 
 	switch (share->state) {
 	case SITE_DOWN:
@@ -223,7 +224,10 @@ static void add_site_cause(const struct failover *failover, struct failover_even
 	case SITE_EVACUATED:
 		ADD(event, "operator%s%s", word != NULL && word->reason[0] != '\0' ? ": " : "",
 		    word != NULL ? word->reason : "");
-		add_heir(failover, event, index);
+		if (heir != NULL)
+			ADD(event, "; its work goes to %s", heir);
+		else
+			ADD(event, "; no other site can take its work");
 		return;
 	case SITE_READY:
 		add_targets(failover, event, index);
