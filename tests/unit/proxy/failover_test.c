@@ -267,6 +267,52 @@ static void over_udp_icmp_is_as_good_as_a_refusal(void **state)
 	assert_contains(world_header(world->sent[1].text, "Via"), ";rport");
 }
 
+/* Refused, then 503, then silence, then the other site's answer. Whatever memory does, nothing stays behind and
+ * nobody hears two answers. */
+static void search_scene(void *arg)
+{
+	enum target_state up[WORLD_TARGETS] = {TARGET_UP, TARGET_UP, TARGET_UP, TARGET_UP};
+	struct world world;
+	unsigned finals = 0;
+
+	world_init(&world, TRANSPORT_TCP);
+	if (world_build(&world) == 0) {
+		struct view *view = world_make_view(TRANSPORT_TCP, up);
+
+		proxy_set_view(world.proxy, view);
+		snapshot_release(&view->snapshot);
+		send_message(&world);
+		for (unsigned i = 0; i < world.sent_count && i < 4; i++) {
+			if (strncmp(world.sent[i].text, "REGISTER", 8) != 0)
+				continue;
+			if (i == 0)
+				lose(&world, i, ECONNREFUSED);
+			else if (i == 1)
+				world_answer(&world, i, "503 Service Unavailable", "Retry-After: 9\r\n");
+			else if (i == 2)
+				world_walk(&world, 600);
+			else
+				world_answer(&world, i, "200 OK",
+				             "Contact: <sip:user1@192.0.2.1:10001>;expires=60\r\n");
+		}
+		world_walk(&world, 40000);
+		assert_int_equal(proxy_busy(world.proxy), 0);
+		for (unsigned i = 0; i < world.sent_count; i++)
+			finals += strncmp(world.sent[i].text, "SIP/2.0 ", 8) == 0;
+		assert_in_range(finals, alloc_fail_happened() ? 0 : 1, 1);
+	}
+	world_free(&world);
+}
+
+static void no_failed_allocation_leaves_a_search_without_an_end(void **state)
+{
+	fake_clock_setup(state);
+	hash_key_init();
+	assert_int_equal(message_system_init(), 0);
+	assert_true(alloc_fail_each(search_scene, NULL) > 20);
+	fake_clock_teardown(state);
+}
+
 static int setup_udp(void **state)
 {
 	return world_setup_over(state, TRANSPORT_UDP);
@@ -294,6 +340,7 @@ int main(void)
 		world_test(a_late_ring_keeps_its_branch_and_the_other_is_cancelled),
 		cmocka_unit_test_setup_teardown(over_udp_icmp_is_as_good_as_a_refusal, setup_udp,
 	                                        world_teardown),
+		cmocka_unit_test(no_failed_allocation_leaves_a_search_without_an_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

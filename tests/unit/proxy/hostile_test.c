@@ -146,16 +146,44 @@ static void a_register_that_cannot_be_read_makes_no_flow(void **state)
 	assert_null(world_flow(world, 1));
 }
 
+/* The shortest requests of each kind of answer that we make: compact names, no rport, nothing to spare. */
 static void an_answer_to_a_stranger_is_hardly_longer_than_its_request(void **state)
 {
+	static const struct {
+		const char *line, *more, *status;
+	} cases[] = {
+		{"OPTIONS sip:127.0.0.1:5060", "", "200"},
+		{"MESSAGE sip:b", "", "403"},
+		{"MESSAGE sip:b", "Max-Forwards: 0\r\n", "483"},
+		{"MESSAGE x:b", "", "416"},
+		{"MESSAGE sip:b", "Proxy-Require: a\r\n", "420"},
+		{"MESSAGE sip:b", "Max-Forwards: x\r\n", "400"},
+		{"CANCEL sip:b", "", "481"},
+		{"REGISTER sip:b", "m: *;q\r\n", "400"},
+		{"REGISTER sip:b", "", "503"}, /* by its transaction, at the deadline */
+	};
 	struct world *world = *state;
 	struct hop hop = world_client_hop(1);
-	const char *text = "OPTIONS sip:127.0.0.1:5060 SIP/2.0\r\nv: SIP/2.0/UDP a;branch=z9hG4bKx\r\n"
-			   "f: <sip:u@a>;tag=1\r\nt: <sip:u@a>\r\ni: x\r\nCSeq: 1 OPTIONS\r\n\r\n";
+	char text[1024], expected[32];
 
-	world_packet(world, &hop, text);
-	for (unsigned i = 0; i < world->sent_count; i++)
-		assert_true(strlen(world->sent[i].text) <= strlen(text) + 128);
+	for (unsigned i = 0; i < WORLD_TARGETS; i++)
+		world->open_error[i] = -ECONNREFUSED;
+	for (unsigned i = 0; i < ARRAY_LENGTH(cases); i++) {
+		snprintf(text, sizeof(text),
+		         "%s SIP/2.0\r\nv:SIP/2.0/UDP a;branch=z9hG4bK%u\r\n"
+		         "f:sip:u@a;tag=1\r\nt:sip:u@a\r\ni:x%u\r\nCSeq:1 %.*s\r\n%s\r\n",
+		         cases[i].line, i, i, (int)strcspn(cases[i].line, " "), cases[i].line,
+		         cases[i].more);
+		world_packet(world, &hop, text);
+		world_walk(world, 9000);
+		assert_int_equal(world->sent_count, 1);
+		snprintf(expected, sizeof(expected), "SIP/2.0 %s ", cases[i].status);
+		assert_memory_equal(world->sent[0].text, expected, strlen(expected));
+		if (strlen(world->sent[0].text) > strlen(text) + 128)
+			fail_msg("%zu bytes for %zu:\n%s", strlen(world->sent[0].text), strlen(text),
+			         world->sent[0].text);
+		world_forget_sent(world);
+	}
 }
 
 /* ---- routes made up ---- */
