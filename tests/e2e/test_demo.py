@@ -120,6 +120,13 @@ def test_a_port_in_use_is_told_before_anything_starts(lab):
         assert demo.log_contains("demo: 127.0.0.1:5060/udp is in use (by ")
 
 
+def test_a_second_demo_names_the_first(demo, lab):
+    second = Process("second demo", [SCRIPT, "run"], lab.path("second.log"))
+    lab.add(second)
+    assert second.wait_for_end() == 1
+    assert second.log_contains(f"demo: a demo runs here already (bono is pid {demo.pids()[0]})")
+
+
 @pytest.mark.parametrize("words", [["kill"], ["kill", "site-x"], ["restore", "site-a"], ["kill", "site-a"]])
 def test_kill_and_restore_say_what_they_miss(words):
     done = subprocess.run([SCRIPT, *words], capture_output=True, text=True, timeout=60, check=False)
