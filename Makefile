@@ -113,7 +113,7 @@ $(foreach program,$(PROGRAMS),$(eval $(call program_rule,$(program))))
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*/*_test.c))
 # Those whose code runs on several threads, or is called from several: run under TSan too.
-THREADED := loop/% transport/% base/log_test base/memory_test %_threads_test
+THREADED := loop/% transport/% control/% worker/% base/log_test base/memory_test base/random_test %_threads_test
 THREADED_TESTS := $(filter $(THREADED:%=$(BUILD)/unit/%),$(UNIT_TESTS))
 
 SUPPORT := $(BUILD)/lib/libsupport.a

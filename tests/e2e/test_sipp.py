@@ -36,6 +36,24 @@ def edge(request, tmp_path_factory):
     lab.close()
 
 
+@pytest.fixture(scope="module", params=["site-a", "site-b"])
+def edge_with_dead_site(request, tmp_path_factory):
+    """Kamailio in both sites; one was killed, children and all, before the first client came."""
+    lab = Lab(tmp_path_factory.mktemp("sipp-dead"))
+    one, two = lab.ip(11), lab.ip(21)
+    sprouts = {"site-a": KamailioSprout(lab, "site-a", one, two),
+               "site-b": KamailioSprout(lab, "site-b", two, one)}
+    for sprout in sprouts.values():
+        sprout.wait_for_peer()
+    started = Bono(lab, {"site-a": [f"{one}:5054"], "site-b": [f"{two}:5054"]}, workers=2)
+    started.wait_for_targets(site_a="UP", site_b="UP")
+    sprouts[request.param].kill()
+    started.lab = lab
+    yield started
+    assert started.metrics().sum("bono_requests_lost_total") == 0
+    lab.close()
+
+
 def users(request):
     """Names that no other test of this run has."""
     stem = "".join(letter for letter in request.node.name if letter.isalnum())
@@ -69,3 +87,13 @@ def test_call_between_udp_and_tcp(edge, request, caller_way, callee_way):
     uac = Sipp(edge.lab, "call-uac", edge.access, caller_way, user=caller, peer=callee, key=caller)
     uac.succeed()
     uas.succeed()
+
+
+@pytest.mark.parametrize("scenario", ["register", "reregister", "deregister"])
+def test_client_keeps_its_binding_with_one_site_dead(edge_with_dead_site, request, scenario):
+    test_client_keeps_its_binding(edge_with_dead_site, request, scenario, "udp")
+
+
+@pytest.mark.parametrize("case", PAIRS)
+def test_two_clients_with_one_site_dead(edge_with_dead_site, request, case):
+    test_two_clients(edge_with_dead_site, request, case, "tcp")
