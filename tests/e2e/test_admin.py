@@ -100,8 +100,9 @@ def test_every_fault_is_told_in_one_pass(lab):
 
 def test_missing_file_and_wrong_words(lab):
     assert check(lab.path("absent.yaml"))[0] == 1
-    assert subprocess.run([program("bono"), "--nonsense"], capture_output=True, timeout=20,
-                          check=False).returncode == 2
+    for words in (["--nonsense"], [], ["--check"], ["-c"], ["-c", "a.yaml", "b.yaml"]):
+        assert subprocess.run([program("bono"), *words], capture_output=True, timeout=20,
+                              check=False).returncode == 2, words
     version = subprocess.run([program("bono"), "--version"], capture_output=True, text=True,
                              timeout=20, check=False)
     assert version.returncode == 0 and re.search(r"\d+\.\d+\.\d+", version.stdout)
@@ -159,6 +160,35 @@ def test_every_target_has_its_series_from_the_start(scene):
             assert metrics.sum("bono_target_state", site=site, target=target, state="UP") == 1
             for name in ("bono_target_probe_seconds", "bono_target_in_flight"):
                 assert metrics.has(name, site=site, target=target)
+
+
+@pytest.mark.parametrize("core", ["tcp", "udp"])
+def test_every_metric_is_there_before_anything_happened(lab, core):
+    """What an alert is written upon must not wait for the first fault: no Sprout has been there yet."""
+    bono = Bono(lab, {"site-a": [f"{lab.ip(11)}:5054"], "site-b": [f"{lab.ip(21)}:5054"]}, core)
+    metrics = bono.metrics()
+    for name in ("bono_build_info", "bono_requests_total", "bono_responses_total", "bono_first_answer_seconds_count",
+                 "bono_failovers_total", "bono_site_serving", "bono_requests_lost_total", "bono_flows",
+                 "bono_registrations", "bono_flow_closed_total", "bono_connections", "bono_rejected_total",
+                 "bono_parse_errors_total", "bono_loop_lag_seconds", "bono_draining",
+                 "process_cpu_seconds_total", "process_open_fds", "process_resident_memory_bytes",
+                 "process_start_time_seconds"):
+        assert metrics.has(name), name
+    for name in ("bono_transaction_seconds", "bono_target_transitions_total"):    # these by use
+        assert f"# TYPE {name} " in metrics.text
+    for site in ("site-a", "site-b"):
+        for name in ("bono_target_up", "bono_target_state", "bono_target_probe_seconds", "bono_target_in_flight"):
+            assert metrics.has(name, site=site, target="sprout-1"), name
+        assert metrics.has("bono_failovers_total", from_site=site, to_site="site-b")
+        assert metrics.has("bono_first_answer_seconds_count", site=site)
+    for transport in ("udp", "tcp"):
+        assert metrics.has("bono_requests_total", side="access", transport=transport, method="REGISTER")
+        assert metrics.has("bono_flows", transport=transport)
+        assert metrics.has("bono_connections", side="core", transport="tcp")
+        assert metrics.has("bono_parse_errors_total", transport=transport)
+    for loop in ("control", "worker-0"):
+        assert metrics.has("bono_loop_lag_seconds", loop=loop)
+    assert not [series for series, _, _ in metrics.series if not series.startswith(("bono_", "process_"))]
 
 
 def test_requests_and_flows_are_counted(scene):
