@@ -36,18 +36,65 @@ static inline bool slice_is_empty(struct slice s)
 	return s.length == 0;
 }
 
-bool slice_equal(struct slice a, struct slice b);
-bool slice_equal_nocase(struct slice a, struct slice b);
-bool slice_starts_with(struct slice s, struct slice prefix);
-bool slice_starts_with_nocase(struct slice s, struct slice prefix);
+/* The small ones stand here: they are called a hundred times for each message. */
+
+static inline bool slice_equal(struct slice a, struct slice b)
+{
+	return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
+}
+
+bool slice_bytes_equal_nocase(const char *a, const char *b, size_t length);
+
+/* ASCII only, whatever the locale says: SIP tokens are ASCII (RFC 3261 7.3.1). */
+static inline bool slice_equal_nocase(struct slice a, struct slice b)
+{
+	return a.length == b.length && slice_bytes_equal_nocase(a.data, b.data, a.length);
+}
+
+static inline bool slice_starts_with(struct slice s, struct slice prefix)
+{
+	return s.length >= prefix.length && slice_equal(slice_of(s.data, prefix.length), prefix);
+}
+
+static inline bool slice_starts_with_nocase(struct slice s, struct slice prefix)
+{
+	return s.length >= prefix.length &&
+	       slice_bytes_equal_nocase(s.data, prefix.data, prefix.length);
+}
 
 /* Index of the first `byte`, or -1. */
-ptrdiff_t slice_index(struct slice s, char byte);
+static inline ptrdiff_t slice_index(struct slice s, char byte)
+{
+	const char *found = s.length > 0 ? (const char *)memchr(s.data, byte, s.length) : NULL;
+
+	return found != NULL ? found - s.data : -1;
+}
 
 /* Without the first n bytes (all of them if it is shorter). */
-struct slice slice_skip(struct slice s, size_t n);
-/* Without blanks (SP, HT, CR, LF) at both ends. */
-struct slice slice_trim(struct slice s);
+static inline struct slice slice_skip(struct slice s, size_t n)
+{
+	if (n > s.length)
+		n = s.length;
+	return n > 0 ? slice_of(s.data + n, s.length - n) : s;
+}
+
+/* SP, HT, CR, LF */
+static inline bool slice_is_blank_byte(char c)
+{
+	return c == ' ' || (c <= '\r' && (c == '\t' || c == '\r' || c == '\n'));
+}
+
+/* Without blanks at both ends. */
+static inline struct slice slice_trim(struct slice s)
+{
+	while (s.length > 0 && slice_is_blank_byte(s.data[s.length - 1]))
+		s.length--;
+	while (s.length > 0 && slice_is_blank_byte(s.data[0])) {
+		s.data++;
+		s.length--;
+	}
+	return s;
+}
 
 /* Cut at the first `separator`: what stands before it is returned, *rest goes on behind it.
  * Without a separator everything is returned and *rest is empty. */

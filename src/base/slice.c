@@ -6,63 +6,33 @@
 
 #include "base/memory.h"
 
-static unsigned char fold(unsigned char c)
+static inline bool byte_equal_nocase(char a, char b)
 {
-	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+	char folded = (char)(a | 0x20);
+
+	return a == b || ((a ^ b) == 0x20 && folded >= 'a' && folded <= 'z');
 }
 
-static bool is_blank(char c)
+/* Nearly always they are the same, or of another kind altogether: eight bytes at a time tell. */
+bool slice_bytes_equal_nocase(const char *a, const char *b, size_t length)
 {
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
+	uint64_t from_a, from_b;
 
-bool slice_equal(struct slice a, struct slice b)
-{
-	return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
-}
-
-bool slice_equal_nocase(struct slice a, struct slice b)
-{
-	if (a.length != b.length)
-		return false;
-	for (size_t i = 0; i < a.length; i++)
-		if (fold((unsigned char)a.data[i]) != fold((unsigned char)b.data[i]))
+	for (; length >= sizeof(from_a); a += 8, b += 8, length -= 8) {
+		memcpy(&from_a, a, sizeof(from_a));
+		memcpy(&from_b, b, sizeof(from_b));
+		if (from_a == from_b)
+			continue;
+		if (((from_a ^ from_b) & ~UINT64_C(0x2020202020202020)) != 0)
+			return false;
+		for (int i = 0; i < 8; i++)
+			if (!byte_equal_nocase(a[i], b[i]))
+				return false;
+	}
+	for (; length > 0; a++, b++, length--)
+		if (!byte_equal_nocase(*a, *b))
 			return false;
 	return true;
-}
-
-bool slice_starts_with(struct slice s, struct slice prefix)
-{
-	return s.length >= prefix.length && slice_equal(slice_of(s.data, prefix.length), prefix);
-}
-
-bool slice_starts_with_nocase(struct slice s, struct slice prefix)
-{
-	return s.length >= prefix.length &&
-	       slice_equal_nocase(slice_of(s.data, prefix.length), prefix);
-}
-
-ptrdiff_t slice_index(struct slice s, char byte)
-{
-	const char *found = s.length > 0 ? memchr(s.data, byte, s.length) : NULL;
-
-	return found != NULL ? found - s.data : -1;
-}
-
-struct slice slice_skip(struct slice s, size_t n)
-{
-	if (n > s.length)
-		n = s.length;
-	return n > 0 ? slice_of(s.data + n, s.length - n) : s;
-}
-
-struct slice slice_trim(struct slice s)
-{
-	while (s.length > 0 && is_blank(s.data[0]))
-		s = slice_skip(s, 1);
-	while (s.length > 0 && is_blank(s.data[s.length - 1]))
-		s.length--;
-	return s;
 }
 
 struct slice slice_split(struct slice s, char separator, struct slice *rest)
@@ -86,10 +56,13 @@ bool slice_to_uint(struct slice s, uint64_t max, uint64_t *out)
 	for (size_t i = 0; i < s.length; i++) {
 		unsigned digit = (unsigned)((unsigned char)s.data[i]) - '0';
 
-		if (digit > 9 || number > (max - digit) / 10 || digit > max)
+		/* 19 digits never pass 2^64; no division is needed for them */
+		if (digit > 9 || (i >= 19 && number > (UINT64_MAX - digit) / 10))
 			return false;
 		number = number * 10 + digit;
 	}
+	if (number > max)
+		return false;
 	*out = number;
 	return true;
 }

@@ -339,9 +339,12 @@ static int mark_via(struct message *message, struct line *line, struct slice val
 		SLICE_LITERAL("\r\n"),
 	};
 	err = write_pieces(message, pieces, ARRAY_LENGTH(pieces), &text);
-	if (err == 0)
-		line_read(text, line);
-	return err;
+	if (err != 0)
+		return err;
+	line_read(text, line);
+	if (message->sound) /* every response will bring it back */
+		judge_trust(text);
+	return 0;
 }
 
 int message_mark_received(struct message *message, const struct address *source)
@@ -356,7 +359,7 @@ int message_mark_received(struct message *message, const struct address *source)
 	if (line == NULL)
 		return 0;
 	rest = line->value;
-	if (!value_next(&rest, &value) || !via_parse(value, &via))
+	if (!message_via(message, 0, &via) || !value_next(&rest, &value))
 		return 0;
 	differs =
 		!address_parse_host(via.host, 0, &sent_by) || !address_equal_host(&sent_by, source);

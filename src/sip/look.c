@@ -58,10 +58,8 @@ struct slice message_body(const struct message *message)
 	return message->body;
 }
 
-static const struct uri *uri_of_line(const struct message *message, enum line_kind kind,
-                                     struct uri *out)
+static const struct uri *uri_of_line(const struct line *line, struct uri *out)
 {
-	const struct line *line = message_line(message, kind, NULL);
 	struct name_addr address;
 
 	memset(out, 0, sizeof(*out));
@@ -73,19 +71,41 @@ static const struct uri *uri_of_line(const struct message *message, enum line_ki
 
 const struct uri *message_from(const struct message *message, struct uri *out)
 {
-	return uri_of_line(message, LINE_FROM, out);
+	return uri_of_line(message_line(message, LINE_FROM, NULL), out);
 }
 
 const struct uri *message_to(const struct message *message, struct uri *out)
 {
-	return uri_of_line(message, LINE_TO, out);
+	const struct line *line = message_line(message, LINE_TO, NULL);
+
+	if (line == NULL || line->value.data != message->read_to.of)
+		return uri_of_line(line, out);
+	*out = message->read_to.address.uri;
+	return out;
+}
+
+bool request_uri_read(struct message *message, struct uri *out)
+{
+	const char *of = message->request_uri.data;
+
+	if (of != NULL && of == message->read_request_uri.of) {
+		*out = message->read_request_uri.uri;
+		return true;
+	}
+	if (!uri_parse(message->request_uri, out))
+		return false;
+	message->read_request_uri.of = of;
+	message->read_request_uri.uri = *out;
+	return true;
 }
 
 const struct uri *message_request_uri(const struct message *message, struct uri *out)
 {
+	struct message *own = (struct message *)message;
+
 	/* What cannot be parsed still has a text, which is all that forwarding needs; host stays
 	 * empty, and validate_request says 400. */
-	if (!uri_parse(message->request_uri, out)) {
+	if (!request_uri_read(own, out)) {
 		memset(out, 0, sizeof(*out));
 		out->scheme = URI_OTHER;
 		out->text = message->request_uri;
@@ -144,10 +164,28 @@ static bool value_at(const struct message *message, enum sip_header header, unsi
 	return false;
 }
 
+static bool top_via(struct message *message, struct via *out)
+{
+	const struct line *line = message_line(message, LINE_VIA, NULL);
+	struct slice value;
+
+	if (line != NULL && line->value.data == message->top_via.of) {
+		*out = message->top_via.via;
+		return true;
+	}
+	if (!value_at(message, HEADER_VIA, 0, &value) || !via_parse(value, out))
+		return false;
+	message->top_via.of = line->value.data;
+	message->top_via.via = *out;
+	return true;
+}
+
 bool message_via(const struct message *message, unsigned index, struct via *out)
 {
 	struct slice value;
 
+	if (index == 0)
+		return top_via((struct message *)message, out);
 	return value_at(message, HEADER_VIA, index, &value) && via_parse(value, out);
 }
 

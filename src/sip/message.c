@@ -350,14 +350,18 @@ static enum message_fault check_length(struct message *message)
 	return MESSAGE_SOUND;
 }
 
-static enum message_fault read_tag(const struct message *message, enum line_kind kind,
-                                   struct slice *tag)
+static enum message_fault read_tags(struct message *message)
 {
+	const struct line *from = message_line(message, LINE_FROM, NULL);
+	const struct line *to = message_line(message, LINE_TO, NULL);
 	struct name_addr address;
 
-	if (!name_addr_parse(message_line(message, kind, NULL)->value, &address))
+	if (!name_addr_parse(from->value, &address) ||
+	    !name_addr_parse(to->value, &message->read_to.address))
 		return MESSAGE_BAD_HEADER;
-	name_addr_param(&address, "tag", tag);
+	message->read_to.of = to->value.data;
+	name_addr_param(&address, "tag", &message->from_tag);
+	name_addr_param(&message->read_to.address, "tag", &message->to_tag);
 	return MESSAGE_SOUND;
 }
 
@@ -399,9 +403,7 @@ static enum message_fault read_values(struct message *message)
 		return MESSAGE_BAD_HEADER;
 	fault = read_cseq(message);
 	if (fault == MESSAGE_SOUND)
-		fault = read_tag(message, LINE_FROM, &message->from_tag);
-	if (fault == MESSAGE_SOUND)
-		fault = read_tag(message, LINE_TO, &message->to_tag);
+		fault = read_tags(message);
 	if (fault == MESSAGE_SOUND)
 		fault = read_max_forwards(message);
 	return fault;

@@ -88,6 +88,21 @@ struct message {
 	char *room; /* for inserted text */
 	size_t room_left;
 	struct text_block *blocks;
+
+	/* What is asked for again and again, as it was read last. A text never changes its place while
+	 * the message lives, so its place tells whether the reading still holds. */
+	struct {
+		const char *of; /* value.data of the first Via line; NULL: none read */
+		struct via via;
+	} top_via;
+	struct {
+		const char *of;
+		struct uri uri;
+	} read_request_uri;
+	struct {
+		const char *of;
+		struct name_addr address;
+	} read_to;
 };
 
 /* Walk the lines: for (line = message_lines(m), end = line + m->count; line < end; line++) */
@@ -104,7 +119,12 @@ char *message_room(struct message *message, size_t length);
 /* The one place where sofia-sip is asked: do the lines obey the grammar?
  * MESSAGE_SOUND, MESSAGE_BAD_HEADER or MESSAGE_NO_MEMORY. */
 enum message_fault judge_message(const struct message *message);
+/* We have written this line ourselves out of parts that were judged. */
+void judge_trust(struct slice line);
 int judge_init(void);
+
+/* The Request-URI as a value; false: it is none. */
+bool request_uri_read(struct message *message, struct uri *out);
 
 enum sip_method method_from_text(struct slice text);
 /* "4711 INVITE" */
@@ -124,7 +144,7 @@ void guard_scan(struct slice message, size_t limit_bytes, struct guard_scan *out
 
 static inline bool slice_is_blank(char c)
 {
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+	return slice_is_blank_byte(c);
 }
 
 /* Index of the first `separator` at or after `at` that stands in no quotes (and, when the separator

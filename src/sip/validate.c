@@ -16,7 +16,7 @@ static void check_request_uri(const struct message *request, struct validation *
 {
 	struct uri uri;
 
-	if (!uri_parse(request->request_uri, &uri))
+	if (!request_uri_read((struct message *)request, &uri))
 		refuse(out, 400, "Bad Request (Request-URI)");
 	/* Table 1 of 19.1.1: headers are not allowed in a Request-URI. */
 	else if (uri.headers.length > 0)

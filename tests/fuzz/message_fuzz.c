@@ -174,6 +174,16 @@ static void answer(struct message *message, size_t size)
 	bytes_release(&reply);
 }
 
+/* What is remembered of sound lines never changes a verdict. */
+static void judge_again(struct slice bytes, enum message_fault fault)
+{
+	enum guard_verdict verdict;
+	struct message *again;
+
+	ASSERT(message_parse(bytes, LIMIT, &again, &verdict) == fault);
+	message_destroy(&again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static bool is_ready;
@@ -194,6 +204,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	data += 2;
 	size -= 2;
 	fault = message_parse(slice_of((const char *)data, size), LIMIT, &message, &verdict);
+	judge_again(slice_of((const char *)data, size), fault);
 	if (message != NULL && message_is_request(message))
 		answer(message, size);
 	if (fault == MESSAGE_SOUND) {

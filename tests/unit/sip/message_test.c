@@ -417,6 +417,69 @@ static void parse_and_print_bear_the_end_of_memory(void **state)
 	assert_int_equal(alloc_fail_each(parse_scene, NULL), 2);
 }
 
+/* Sound lines are remembered: that must not let a fault of another line through, on either side. */
+static void a_fault_is_seen_among_lines_that_are_known(void **state)
+{
+	static const char *const broken[] = {
+		"INVITE sip:bob@example.net SIP/2.0\n" HEAD "CSeq: 17 INVITE\nContact: <sip:a@b\n\n",
+		"INVITE sip:bob@example.net SIP/2.0\n" HEAD "CSeq: 17 INVITE\nRoute: <sip:x\n\n",
+		"INVITE sip: SIP/2.0\n" HEAD "CSeq: 17 INVITE\n\n",
+		"INVITE sip:bob@example.net SIP/2.0\n" HEAD "CSeq: 17 INVITE\n"
+		"Via: SIP/2.0/UDP 192.0.2.7:x\n\n",
+	};
+	enum guard_verdict verdict;
+	struct message *message;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(broken); i++) {
+		message = sip_parse(INVITE "\n");
+		assert_non_null(message);
+		message_destroy(&message);
+		for (int times = 0; times < 2; times++) {
+			if (sip_parse_fault(broken[i], &message, &verdict) != MESSAGE_BAD_HEADER)
+				fail_msg("passed: %s", broken[i]);
+			message_destroy(&message);
+		}
+	}
+}
+
+/* A broken Contact of a response is its receiver's business; the same line in a request is not sound. */
+static void a_line_that_a_response_may_have_is_judged_anew_in_a_request(void **state)
+{
+	enum guard_verdict verdict;
+	struct message *message;
+
+	message = sip_parse("SIP/2.0 200 OK\n" HEAD "CSeq: 17 INVITE\nContact: <sip:a@b\n\n");
+	assert_non_null(message);
+	message_destroy(&message);
+	assert_int_equal(sip_parse_fault(INVITE "Contact: <sip:a@b\n\n", &message, &verdict), MESSAGE_BAD_HEADER);
+	message_destroy(&message);
+}
+
+/* What was read once is read anew after the line has changed. */
+static void the_top_via_is_the_one_that_stands_there_now(void **state)
+{
+	struct message *message = sip_parse(INVITE "Via: SIP/2.0/TCP 192.0.2.9;branch=z9hG4bKb\n\n");
+	struct address source;
+	struct via via;
+
+	assert_true(message_via(message, 0, &via));
+	assert_slice(via.branch, "z9hG4bKa");
+	assert_true(address_parse(SLICE_LITERAL("198.51.100.1:7000"), &source));
+	assert_int_equal(message_mark_received(message, &source), 0);
+	assert_true(message_via(message, 0, &via));
+	assert_slice(via.received, "198.51.100.1");
+	assert_int_equal(via.rport, 7000);
+	assert_int_equal(message_prepend(message, "Via", SLICE_LITERAL("SIP/2.0/UDP c;branch=z9hG4bKc")),
+	                 0);
+	assert_true(message_via(message, 0, &via));
+	assert_slice(via.branch, "z9hG4bKc");
+	assert_int_equal(message_pop(message, HEADER_VIA), 0);
+	assert_int_equal(message_pop(message, HEADER_VIA), 0);
+	assert_true(message_via(message, 0, &via));
+	assert_slice(via.branch, "z9hG4bKb");
+	message_destroy(&message);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -434,6 +497,9 @@ int main(void)
 		cmocka_unit_test(bytes_nobody_edits_come_out_as_they_went_in),
 		cmocka_unit_test(a_stream_gets_the_content_length_it_needs),
 		cmocka_unit_test(a_body_keeps_every_byte_there_is),
+		cmocka_unit_test(a_fault_is_seen_among_lines_that_are_known),
+		cmocka_unit_test(a_line_that_a_response_may_have_is_judged_anew_in_a_request),
+		cmocka_unit_test(the_top_via_is_the_one_that_stands_there_now),
 		cmocka_unit_test(parse_and_print_bear_the_end_of_memory),
 	};
 
