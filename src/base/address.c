@@ -99,6 +99,28 @@ void address_normalise(struct address *address)
 	address->v4 = v4.v4;
 }
 
+/* As inet_pton: four numbers of one to three digits, none above 255, none with a zero in front. */
+static bool read_v4(struct slice text, struct in_addr *out)
+{
+	unsigned char *bytes = (unsigned char *)&out->s_addr;
+	size_t at = 0;
+
+	for (int i = 0; i < 4; i++) {
+		unsigned number = 0;
+		size_t first = at;
+
+		for (; at < text.length && text.data[at] >= '0' && text.data[at] <= '9'; at++) {
+			number = number * 10 + (unsigned)(text.data[at] - '0');
+			if (number > 255 || (at > first && text.data[first] == '0'))
+				return false;
+		}
+		if (at == first || (i < 3 && (at == text.length || text.data[at++] != '.')))
+			return false;
+		bytes[i] = (unsigned char)number;
+	}
+	return at == text.length;
+}
+
 bool address_parse_host(struct slice text, uint16_t port, struct address *out)
 {
 	char copy[INET6_ADDRSTRLEN];
@@ -108,17 +130,21 @@ bool address_parse_host(struct slice text, uint16_t port, struct address *out)
 
 	if (bracketed)
 		text = slice_of(text.data + 1, text.length - 2);
-	if (text.length == 0 || text.length >= sizeof(copy) || slice_index(text, '\0') >= 0)
+	memset(&parsed, 0, sizeof(parsed));
+	if (!bracketed && read_v4(text, &parsed.v4.sin_addr)) {
+		parsed.family = AF_INET;
+		address_set_port(&parsed, port);
+		*out = parsed;
+		return true;
+	}
+	if (text.length == 0 || text.length >= sizeof(copy) || slice_index(text, ':') < 0 ||
+	    slice_index(text, '\0') >= 0)
 		return false;
 	memcpy(copy, text.data, text.length);
 	copy[text.length] = '\0';
-	memset(&parsed, 0, sizeof(parsed));
-	if (!bracketed && inet_pton(AF_INET, copy, &parsed.v4.sin_addr) == 1)
-		parsed.family = AF_INET;
-	else if (inet_pton(AF_INET6, copy, &parsed.v6.sin6_addr) == 1)
-		parsed.family = AF_INET6;
-	else
+	if (inet_pton(AF_INET6, copy, &parsed.v6.sin6_addr) != 1)
 		return false;
+	parsed.family = AF_INET6;
 	address_set_port(&parsed, port);
 	*out = parsed;
 	return true;
@@ -141,14 +167,36 @@ bool address_parse(struct slice text, struct address *out)
 	return address_parse_host(host, (uint16_t)port, out);
 }
 
+static char *put_decimal(char *at, unsigned number)
+{
+	char digits[5], *digit = digits + sizeof(digits);
+
+	do
+		*--digit = (char)('0' + number % 10);
+	while ((number /= 10) != 0);
+	memcpy(at, digit, (size_t)(digits + sizeof(digits) - digit));
+	return at + (digits + sizeof(digits) - digit);
+}
+
+/* As inet_ntop, without printf: it is done for every request (RFC 3581). */
+static char *put_v4(char *at, const struct in_addr *host)
+{
+	const unsigned char *bytes = (const unsigned char *)&host->s_addr;
+
+	for (int i = 0; i < 4; i++) {
+		at = put_decimal(at, bytes[i]);
+		*at++ = i < 3 ? '.' : '\0';
+	}
+	return at - 1;
+}
+
 /* inet_ntop of glibc writes the form of RFC 5952: lower case, the first longest run of zeros as "::". */
 const char *address_format_host(const struct address *address, char text[ADDRESS_TEXT_MAX])
 {
 	char host[INET6_ADDRSTRLEN];
 
-	if (address->family == AF_INET &&
-	    inet_ntop(AF_INET, &address->v4.sin_addr, host, sizeof(host)) != NULL)
-		snprintf(text, ADDRESS_TEXT_MAX, "%s", host);
+	if (address->family == AF_INET)
+		put_v4(text, &address->v4.sin_addr);
 	else if (address->family == AF_INET6 &&
 	         inet_ntop(AF_INET6, &address->v6.sin6_addr, host, sizeof(host)) != NULL)
 		snprintf(text, ADDRESS_TEXT_MAX, "[%s]", host);

@@ -174,6 +174,8 @@ static bool uri_text_equal(const struct uri *uri, struct slice text)
 {
 	struct uri other;
 
+	if (slice_equal(uri->text, text)) /* nearly always: a registrar repeats what it was told */
+		return true;
 	return uri_parse(text, &other) && uri_equal(uri, &other);
 }
 
@@ -400,8 +402,25 @@ static struct binding *binding_from_draft(const struct draft *draft, struct slic
 	return binding;
 }
 
+/* Does the binding say all that the draft says? */
+static bool binding_is_like(const struct binding *binding, const struct draft *draft,
+                            struct slice aor, const struct grant *grant)
+{
+	size_t length = (size_t)binding->aor_length + binding->contact_length +
+	                binding->instance_length + binding->service_route_length +
+	                binding->identities_length;
+
+	return binding->reg_id == grant->reg_id && binding->aor_length == aor.length &&
+	       binding->contact_length == grant->contact.length &&
+	       binding->instance_length == grant->instance.length &&
+	       binding->service_route_length == draft->service_route_length &&
+	       binding->identity_count == draft->identity_count &&
+	       length == draft->text.length &&
+	       memcmp(binding_text(binding), draft->text.data, length) == 0;
+}
+
 int binding_create(struct slice aor, const struct grant *grant, const struct message *response,
-                   uint64_t now_ms, struct binding **out)
+                   uint64_t now_ms, struct binding *old, struct binding **out)
 {
 	struct binding *binding = NULL;
 	struct draft draft = {0};
@@ -411,6 +430,11 @@ int binding_create(struct slice aor, const struct grant *grant, const struct mes
 	err = draft_write(&draft, aor, grant, response);
 	if (err != 0)
 		goto out;
+	if (old != NULL && binding_is_like(old, &draft, aor, grant)) {
+		old->expires_ms = now_ms + (uint64_t)grant->seconds * 1000;
+		*out = old;
+		goto out;
+	}
 	err = -ENOMEM;
 	binding = binding_from_draft(&draft, aor, grant);
 	if (binding == NULL)

@@ -160,6 +160,13 @@ static void flow_lose_rival(struct binding *rival)
 		flow_table_close_keyed(flow->table, flow, FLOW_CLOSE_REPLACED, key, expires_ms);
 }
 
+static void flow_restart_life(struct flow *flow, struct binding *binding)
+{
+	struct loop *loop = flow->table->loop;
+
+	timer_start(loop_timers(loop), &binding->life, binding->expires_ms - loop_now_ms(loop));
+}
+
 /* The new one takes the old one's place in the order. */
 static void flow_put_binding(struct flow *flow, struct binding *old, struct binding *binding)
 {
@@ -176,8 +183,7 @@ static void flow_put_binding(struct flow *flow, struct binding *old, struct bind
 	while ((rival = binding_index_rival(&table->bindings, binding)) != NULL)
 		flow_lose_rival(rival);
 	timer_init(&binding->life, binding_on_life, binding);
-	timer_start(loop_timers(table->loop), &binding->life,
-	            binding->expires_ms - loop_now_ms(table->loop));
+	flow_restart_life(flow, binding);
 	flow_set_state(flow, FLOW_REGISTERED);
 }
 
@@ -222,9 +228,14 @@ int flow_learn(struct flow *flow, const struct registration *registration,
 			flow_remove_binding(flow, old);
 		return 0;
 	}
-	err = binding_create(aor, &grant, response, loop_now_ms(flow->table->loop), &binding);
+	err = binding_create(aor, &grant, response, loop_now_ms(flow->table->loop), old,
+	                     &binding);
 	if (err != 0)
 		return err;
+	if (binding == old) {
+		flow_restart_life(flow, old);
+		return 0;
+	}
 	binding->flow = flow;
 	if (old == NULL && !binding_index_has_room(&flow->table->bindings, binding)) {
 		binding_destroy(&binding);

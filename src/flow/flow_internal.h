@@ -99,9 +99,10 @@ bool grant_find(const struct message *response, struct slice contacts, struct sl
                 uint32_t reg_id, uint32_t requested_s, struct grant *out);
 /* True if "\n"-separated contacts name this URI (19.1.4). */
 bool contacts_name(struct slice contacts, struct slice uri);
-/* In no list and no index yet. -EMSGSIZE: too much text. */
+/* In no list and no index yet. -EMSGSIZE: too much text. When nothing but the time differs from `old` (may
+ * be NULL), as with nearly every refresh, that is prolonged where it stands, and *out is it. */
 int binding_create(struct slice aor, const struct grant *grant, const struct message *response,
-                   uint64_t now_ms, struct binding **out);
+                   uint64_t now_ms, struct binding *old, struct binding **out);
 void binding_destroy(struct binding **binding); /* one that was never used */
 /* Its memory goes at the end of the turn; it has left list and index before. */
 void binding_bury(struct loop *loop, struct binding **binding);

@@ -344,6 +344,14 @@ static int mark_via(struct message *message, struct line *line, struct slice val
 	line_read(text, line);
 	if (message->sound) /* every response will bring it back */
 		judge_trust(text);
+	/* The reading of it, too: nothing else has changed, and the old text is still there. */
+	message->top_via.of = line->value.data;
+	message->top_via.via.received = SLICE_NONE;
+	if (received.length > 0)
+		message->top_via.via.received =
+			slice_of(line->value.data + pieces[1].length + params.length +
+		                         pieces[3].length,
+		                 received.length);
 	return 0;
 }
 
@@ -355,6 +363,7 @@ int message_mark_received(struct message *message, const struct address *source)
 	struct address sent_by;
 	struct via via;
 	bool differs;
+	int err;
 
 	if (line == NULL)
 		return 0;
@@ -374,7 +383,10 @@ int message_mark_received(struct message *message, const struct address *source)
 	}
 	if (via.has_rport)
 		rport = write_uint(digits, address_port(source));
-	return mark_via(message, line, value, slice_trim(rest), received, rport);
+	err = mark_via(message, line, value, slice_trim(rest), received, rport);
+	if (err == 0 && via.has_rport)
+		message->top_via.via.rport = address_port(source);
+	return err;
 }
 
 /* ---- Authorization ---- */

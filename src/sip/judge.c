@@ -22,10 +22,10 @@
 
 /* The lines that are judged: those for whose faults a message is refused. All others, the body too, are
  * none of our business (16.3 step 1), so sofia is not shown them: each header costs it 1-3 k
- * instructions. Require and its kin are read from the text by us, Content-Length was. A response is
- * forwarded even if a header is broken that only its receiver needs. */
+ * instructions. Require and its kin are read from the text by us, Content-Length and CSeq were to their
+ * last byte. A response is forwarded even if a header is broken that only its receiver needs. */
 #define JUDGED_IN_RESPONSE                                                                         \
-	(1u << LINE_VIA | 1u << LINE_FROM | 1u << LINE_TO | 1u << LINE_CALL_ID | 1u << LINE_CSEQ)
+	(1u << LINE_VIA | 1u << LINE_FROM | 1u << LINE_TO | 1u << LINE_CALL_ID)
 #define JUDGED_IN_REQUEST                                                                          \
 	(JUDGED_IN_RESPONSE | 1u << LINE_ROUTE | 1u << LINE_RECORD_ROUTE |                         \
 	 1u << LINE_MAX_FORWARDS | 1u << LINE_CONTACT)
@@ -39,17 +39,27 @@
  */
 #define LINES_KNOWN 8192
 static _Thread_local uint64_t lines_known[LINES_KNOWN];
-/* Lines of one message whose hashes are kept; the ones behind them are shown each time. */
-#define LINES_HASHED 64
 
 static const msg_mclass_t *header_class;
+static msg_hclass_t *line_class[LINE_KINDS]; /* of those that are judged */
 
 int judge_init(void)
 {
 	/* Content-Length must be there, for sofia looks for the body by it. */
-	static const char *const known[] = {
-		"Via",     "Route", "Record-Route", "Max-Forwards", "From",
-		"Call-ID", "To",    "CSeq",         "Contact",      "Content-Length",
+	static const struct {
+		const char *name;
+		enum line_kind kind;
+	} known[] = {
+		{"Via", LINE_VIA},
+		{"Route", LINE_ROUTE},
+		{"Record-Route", LINE_RECORD_ROUTE},
+		{"Max-Forwards", LINE_MAX_FORWARDS},
+		{"From", LINE_FROM},
+		{"To", LINE_TO},
+		{"Call-ID", LINE_CALL_ID},
+		{"Contact", LINE_CONTACT},
+		{"CSeq", LINE_CSEQ},
+		{"Content-Length", LINE_CONTENT_LENGTH},
 	};
 	const msg_mclass_t *all = sip_default_mclass();
 	msg_mclass_t *own;
@@ -62,8 +72,11 @@ int judge_init(void)
 	if (own == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (msg_mclass_insert(own, msg_find_hclass(all, known[i], NULL)) < 0)
+		const msg_href_t *header = msg_find_hclass(all, known[i].name, NULL);
+
+		if (msg_mclass_insert(own, header) < 0)
 			return -ENOMEM;
+		line_class[known[i].kind] = header->hr_class;
 	}
 	header_class = own;
 	return 0;
@@ -89,68 +102,72 @@ static char *put_stand_in(char *at, const struct message *message, const struct 
 	return put(put(at, text), SLICE_LITERAL(STAND_IN "\r\n"));
 }
 
-/* What is looked at in one message. */
-struct hearing {
-	const struct message *message;
-	uint32_t kinds;                 /* bits of enum line_kind */
-	uint64_t start_hash;
-	uint64_t hashes[LINES_HASHED];  /* of lines that are judged, by their place in the table */
-	bool is_known[LINES_HASHED];
-	bool knows_start;
-	unsigned unknown;               /* lines to be shown */
-};
+/* ---- what is known ---- */
 
 static bool is_known(uint64_t hash)
 {
 	return hash != 0 && lines_known[hash % LINES_KNOWN] == hash;
 }
 
-static void hearing_begin(struct hearing *hearing, const struct message *message)
+static void remember(uint64_t hash)
 {
-	const struct line *lines = message_lines(message);
-
-	hearing->message = message;
-	hearing->kinds = message->is_request ? JUDGED_IN_REQUEST : JUDGED_IN_RESPONSE;
-	hearing->start_hash = hash_slice(message->start);
-	hearing->knows_start = is_known(hearing->start_hash);
-	hearing->unknown = 0;
-	for (unsigned i = 0; i < message->count; i++) {
-		if ((hearing->kinds >> lines[i].kind & 1) == 0)
-			continue;
-		if (i < LINES_HASHED) {
-			hearing->hashes[i] = hash_slice(lines[i].text);
-			hearing->is_known[i] = is_known(hearing->hashes[i]);
-		}
-		if (i >= LINES_HASHED || !hearing->is_known[i])
-			hearing->unknown++;
-	}
-}
-
-static bool is_shown(const struct hearing *hearing, unsigned i, bool all)
-{
-	const struct line *line = &message_lines(hearing->message)[i];
-
-	return (hearing->kinds >> line->kind & 1) != 0 &&
-	       (all || i >= LINES_HASHED || !hearing->is_known[i]);
-}
-
-static void learn(const struct hearing *hearing)
-{
-	const struct message *message = hearing->message;
-
-	lines_known[hearing->start_hash % LINES_KNOWN] = hearing->start_hash;
-	for (unsigned i = 0; i < message->count && i < LINES_HASHED; i++) {
-		if (is_shown(hearing, i, false))
-			lines_known[hearing->hashes[i] % LINES_KNOWN] = hearing->hashes[i];
-	}
+	lines_known[hash % LINES_KNOWN] = hash;
 }
 
 void judge_trust(struct slice line)
 {
-	uint64_t hash = hash_slice(line);
-
-	lines_known[hash % LINES_KNOWN] = hash;
+	remember(hash_slice(line));
 }
+
+static uint32_t kinds_judged(const struct message *message)
+{
+	return message->is_request ? JUDGED_IN_REQUEST : JUDGED_IN_RESPONSE;
+}
+
+/* ---- line by line ---- */
+
+/* Struct and strings of an ordinary line; what is longer sofia takes from the heap. */
+#define LINE_ARENA_BYTES 1024
+
+/* What sofia does with a line of a message once it has found name and value. */
+static bool is_sound_line(const struct line *line)
+{
+	su_home_t arena[SU_HOME_AUTO_SIZE(LINE_ARENA_BYTES)];
+	su_home_t *home = su_home_auto(arena, sizeof(arena));
+	msg_hclass_t *class = line_class[line->kind];
+	msg_header_t *header = msg_header_alloc(home, class, 0);
+	char *value = su_strndup(home, line->value.data, (isize_t)line->value.length);
+	bool sound;
+
+	sound = header != NULL && value != NULL &&
+	        class->hc_parse(home, header, value, (isize_t)line->value.length) >= 0;
+	su_home_deinit(home);
+	return sound;
+}
+
+/* True if the start line is known and every line too or found sound now. False: the whole decides. */
+static bool judge_lines(const struct message *message)
+{
+	const struct line *line = message_lines(message), *end = line + message->count;
+	uint32_t kinds = kinds_judged(message);
+	uint64_t hash;
+
+	if (!is_known(hash_slice(message->start)))
+		return false;
+	for (; line < end; line++) {
+		if ((kinds >> line->kind & 1) == 0)
+			continue;
+		hash = hash_slice(line->text);
+		if (is_known(hash))
+			continue;
+		if (!is_sound_line(line))
+			return false;
+		remember(hash);
+	}
+	return true;
+}
+
+/* ---- the whole ---- */
 
 static char *put_start(char *at, const struct message *message, bool is_other)
 {
@@ -160,30 +177,27 @@ static char *put_start(char *at, const struct message *message, bool is_other)
 	return put(at, slice_skip(message->start, message->method_text.length));
 }
 
-/* Stands for a start line that is known. */
-#define START_KNOWN "SIP/2.0 200 OK\r\n"
-
-/* The start line and the lines that are judged, as a message of their own; NULL: out of memory.
- * One byte is spare behind it, which sofia wants. */
-static char *write_extract(su_home_t *home, const struct hearing *hearing, bool all, size_t *length)
+/* The start line and the lines that are judged, as a message of their own; NULL: out of memory. CSeq is
+ * there since without it no message is whole. One byte is spare behind it, which sofia wants. */
+static char *write_extract(su_home_t *home, const struct message *message, size_t *length)
 {
-	const struct message *message = hearing->message;
 	const struct line *lines = message_lines(message);
+	const uint32_t kinds = kinds_judged(message) | 1u << LINE_CSEQ;
 	bool is_other = message->method == METHOD_OTHER;
-	size_t most = message->start.length + sizeof(START_KNOWN) + 2 * sizeof(STAND_IN) + 4;
+	size_t most = message->start.length + 2 * sizeof(STAND_IN) + 4;
 	char *text, *at;
 
 	for (unsigned i = 0; i < message->count; i++) {
-		if (is_shown(hearing, i, all))
+		if ((kinds >> lines[i].kind & 1) != 0)
 			most += lines[i].text.length;
 	}
 	su_home_preload(home, 1, (isize_t)(ARENA_BYTES + 2 * most));
 	text = at = su_alloc(home, (isize_t)most);
 	if (text == NULL)
 		return NULL;
-	at = all ? put_start(at, message, is_other) : put(at, SLICE_LITERAL(START_KNOWN));
+	at = put_start(at, message, is_other);
 	for (unsigned i = 0; i < message->count; i++) {
-		if (!is_shown(hearing, i, all))
+		if ((kinds >> lines[i].kind & 1) == 0)
 			continue;
 		if (is_other && lines[i].kind == LINE_CSEQ)
 			at = put_stand_in(at, message, &lines[i]);
@@ -195,18 +209,12 @@ static char *write_extract(su_home_t *home, const struct hearing *hearing, bool 
 	return text;
 }
 
-/* Were the lines alone, each to be judged by itself? */
-static bool is_without_fault(msg_t *msg)
-{
-	/* 0 says "incomplete", and there will be no more. */
-	return msg_extract(msg) == 1 && msg_extract_errors(msg) == 0;
-}
-
 static bool is_sound(msg_t *msg, bool is_request)
 {
 	const sip_t *sip;
 	unsigned bad;
 
+	/* 0 says "incomplete", and there will be no more. */
 	if (msg_extract(msg) != 1)
 		return false;
 	sip = sip_object(msg);
@@ -216,25 +224,33 @@ static bool is_sound(msg_t *msg, bool is_request)
 	return bad == 0 && sip_sanity_check(sip) == 0 && sip->sip_via != NULL;
 }
 
-/* all: the whole message; else, its start line being known, the lines that are not. */
-static enum message_fault show(const struct hearing *hearing, bool all)
+static void remember_all(const struct message *message)
+{
+	const struct line *line = message_lines(message), *end = line + message->count;
+
+	judge_trust(message->start);
+	for (; line < end; line++) {
+		if ((kinds_judged(message) >> line->kind & 1) != 0)
+			judge_trust(line->text);
+	}
+}
+
+static enum message_fault judge_whole(const struct message *message)
 {
 	enum message_fault fault = MESSAGE_NO_MEMORY;
 	msg_t *msg = msg_create(header_class, 0);
 	size_t length;
 	char *text;
-	bool sound;
 
 	if (msg == NULL)
 		return MESSAGE_NO_MEMORY;
-	text = write_extract(msg_home(msg), hearing, all, &length);
+	text = write_extract(msg_home(msg), message, &length);
 	if (text != NULL) {
 		msg_buf_set(msg, text, (usize_t)length + 1);
 		msg_buf_commit(msg, (usize_t)length, 1);
-		sound = all ? is_sound(msg, hearing->message->is_request) : is_without_fault(msg);
-		fault = sound ? MESSAGE_SOUND : MESSAGE_BAD_HEADER;
-		if (sound && msg_extract_errors(msg) == 0)
-			learn(hearing);
+		fault = is_sound(msg, message->is_request) ? MESSAGE_SOUND : MESSAGE_BAD_HEADER;
+		if (fault == MESSAGE_SOUND && msg_extract_errors(msg) == 0)
+			remember_all(message);
 	}
 	msg_destroy(msg);
 	return fault;
@@ -242,12 +258,5 @@ static enum message_fault show(const struct hearing *hearing, bool all)
 
 enum message_fault judge_message(const struct message *message)
 {
-	struct hearing hearing;
-
-	hearing_begin(&hearing, message);
-	if (hearing.knows_start && hearing.unknown == 0)
-		return MESSAGE_SOUND;
-	if (hearing.knows_start && show(&hearing, false) == MESSAGE_SOUND)
-		return MESSAGE_SOUND;
-	return show(&hearing, true);
+	return judge_lines(message) ? MESSAGE_SOUND : judge_whole(message);
 }

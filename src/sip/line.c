@@ -131,7 +131,10 @@ bool line_read(struct slice text, struct line *out)
 	if (n == 0 || colon >= text.length || text.data[colon] != ':')
 		return false;
 	out->name = long_name(slice_of(text.data, n));
-	out->value = slice_trim(slice_skip(text, colon + 1));
+	colon++;
+	if (colon < text.length && text.data[colon] == ' ')
+		colon++;
+	out->value = slice_trim(slice_of(text.data + colon, text.length - colon));
 	out->kind = kind_of(out->name);
 	return true;
 }

@@ -168,32 +168,45 @@ bool uri_parse(struct slice text, struct uri *out)
 	return false;
 }
 
+/* Where the parameter that starts at `i` ends, and its '=' (the end if it has none). */
+static size_t param_end(struct slice s, size_t i, size_t *equals)
+{
+	const char *data = s.data;
+
+	for (; i < s.length && data[i] != ';'; i++) {
+		if (data[i] == '=') {
+			*equals = i;
+			for (i++; i < s.length && data[i] != ';'; i++) {
+				if (data[i] == '"')
+					return value_skip(s, *equals + 1, ';');
+			}
+			return i;
+		}
+		if (data[i] == '"') {
+			*equals = i;
+			return value_skip(s, i, ';');
+		}
+	}
+	*equals = i;
+	return i;
+}
+
 bool params_next(struct slice *rest, struct param *out)
 {
 	struct slice s = *rest;
-	size_t i = 0, start, name_end;
+	size_t i = 0, equals, end;
 
 	while (i < s.length && (s.data[i] == ';' || slice_is_blank(s.data[i])))
 		i++;
 	if (i == s.length)
 		return false;
-	start = i;
-	while (i < s.length && s.data[i] != '=' && s.data[i] != ';' && s.data[i] != '"')
-		i++;
-	name_end = i;
-	out->name = slice_trim(slice_of(s.data + start, name_end - start));
+	end = param_end(s, i, &equals);
+	out->name = slice_trim(slice_of(s.data + i, equals - i));
 	out->value = SLICE_NONE;
-	if (i < s.length && s.data[i] == '=') {
-		size_t value_start = i + 1;
-		size_t value_end = value_skip(s, value_start, ';');
-
-		out->value = slice_trim(slice_of(s.data + value_start, value_end - value_start));
-		i = value_end;
-	} else {
-		i = value_skip(s, i, ';');
-	}
-	out->text = slice_trim(slice_of(s.data + start, i - start));
-	*rest = slice_skip(s, i);
+	if (equals < end && s.data[equals] == '=')
+		out->value = slice_trim(slice_of(s.data + equals + 1, end - equals - 1));
+	out->text = slice_trim(slice_of(s.data + i, end - i));
+	*rest = slice_skip(s, end);
 	return true;
 }
 

@@ -30,10 +30,15 @@ static void digest_flush(struct digest *digest)
 	digest->length = 0;
 }
 
-static void digest_bytes(struct digest *digest, const void *data, size_t length)
+static inline void digest_bytes(struct digest *digest, const void *data, size_t length)
 {
 	const char *from = data;
 
+	if (length < sizeof(digest->block) - digest->length) {
+		memcpy(digest->block + digest->length, data, length);
+		digest->length += length;
+		return;
+	}
 	while (length > 0) {
 		size_t room = sizeof(digest->block) - digest->length;
 		size_t n = length < room ? length : room;
@@ -56,20 +61,32 @@ static void digest_text(struct digest *digest, struct slice text)
 	digest_bytes(digest, text.data, text.length);
 }
 
+/* Letters in lower case, eight bytes at a time; bytes above 127 stay as they are. */
+static uint64_t lower_eight(uint64_t bytes)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t low = bytes & (0x7f * ones);
+	uint64_t from_a = low + (0x80 - 'A') * ones;      /* bit 7: at or above 'A' */
+	uint64_t behind_z = low + (0x80 - 'Z' - 1) * ones; /* bit 7: above 'Z' */
+
+	return bytes | ((from_a & ~behind_z & ~bytes & (0x80 * ones)) >> 2);
+}
+
 /* Host names, branches and transports compare without case (7.3.1). */
 static void digest_text_nocase(struct digest *digest, struct slice text)
 {
 	uint32_t length = (uint32_t)text.length;
+	uint64_t eight;
 
 	digest_bytes(digest, &length, sizeof(length));
-	for (size_t i = 0; i < text.length; i++) {
-		char c = text.data[i];
+	while (text.length > 0) {
+		size_t n = text.length < sizeof(eight) ? text.length : sizeof(eight);
 
-		if (c >= 'A' && c <= 'Z')
-			c = (char)(c - 'A' + 'a');
-		digest->block[digest->length++] = c;
-		if (digest->length == sizeof(digest->block))
-			digest_flush(digest);
+		eight = 0;
+		memcpy(&eight, text.data, n);
+		eight = lower_eight(eight);
+		digest_bytes(digest, &eight, n);
+		text = slice_skip(text, n);
 	}
 }
 
