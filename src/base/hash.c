@@ -13,7 +13,9 @@
 #include "base/memory.h"
 #include "base/random.h"
 
-/* The next growth comes no sooner than one insert per old bucket; with four there is room to spare. */
+/* The next growth comes no sooner than one insert for two old buckets; with four there is room to spare.
+ * No more than one member for two buckets: what is looked for is seldom there, and a bucket that is empty
+ * says so without a look at cold memory. */
 #define BUCKETS_MOVED_PER_INSERT 4
 #define BUCKETS_MIN 8
 
@@ -203,7 +205,7 @@ void hash_table_insert(struct hash_table *table, struct hash_link *link, uint64_
 	ASSERT(!link->in_table);
 	if (table->old_buckets != NULL)
 		move_buckets(table, BUCKETS_MOVED_PER_INSERT);
-	else if (table->count > table->mask)
+	else if (table->count > table->mask / 2)
 		grow(table);
 	chain = chain_of(table, hash);
 	link->hash = hash;

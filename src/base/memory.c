@@ -5,11 +5,41 @@
  */
 #include "base/memory.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+/*
+ * Messages and what is printed of them are longer than the blocks of which glibc keeps a few at hand for each
+ * thread (1032 bytes), and would be cut out of its heap and melted into it again several times for each
+ * request. So each thread keeps the last few of that size itself. Not under sanitizers, which must see what
+ * is used after it was freed.
+ */
+#define SPARE_MIN_BYTES 1025
+#define SPARE_MAX_BYTES 16384
+#define SPARES 16
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KEEPS_SPARES 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define KEEPS_SPARES 0
+#endif
+#endif
+#ifndef KEEPS_SPARES
+#define KEEPS_SPARES 1
+#endif
+
+struct spare {
+	void *block;
+	size_t size;
+};
+
+static _Thread_local struct spare spares[SPARES]; /* the last freed at the end */
+static _Thread_local unsigned spare_count;
 
 struct cell {
 	atomic_int_fast64_t live; /* written by its thread only */
@@ -32,6 +62,8 @@ static void cell_unregister(void *arg)
 {
 	struct cell *ending = arg;
 
+	while (spare_count > 0)
+		free(spares[--spare_count].block);
 	pthread_mutex_lock(&registry_lock);
 	for (struct cell **at = &registry; *at != NULL; at = &(*at)->next) {
 		if (*at == ending) {
@@ -79,13 +111,45 @@ static bool must_fail(void)
 	return true;
 }
 
+/* The youngest that fits, if it is not so large that the rest of it would be missed. */
+static void *spare_take(size_t size)
+{
+	void *block;
+
+	for (unsigned i = spare_count; i-- > 0;) {
+		if (spares[i].size < size || spares[i].size > size + size / 4)
+			continue;
+		block = spares[i].block;
+		memmove(&spares[i], &spares[i + 1], (--spare_count - i) * sizeof(spares[0]));
+		return block;
+	}
+	return NULL;
+}
+
+/* The oldest makes room: sizes that are not asked for any more do not stay. */
+static void spare_keep(void *block, size_t size)
+{
+	if (spare_count == SPARES) {
+		free(spares[0].block);
+		memmove(&spares[0], &spares[1], --spare_count * sizeof(spares[0]));
+	}
+	spares[spare_count++] = (struct spare){block, size};
+}
+
+static bool is_spare_size(size_t size)
+{
+	return KEEPS_SPARES && size >= SPARE_MIN_BYTES && size <= SPARE_MAX_BYTES;
+}
+
 void *memory_alloc(size_t size)
 {
 	void *block;
 
 	if (must_fail())
 		return NULL;
-	block = malloc(size > 0 ? size : 1);
+	block = is_spare_size(size) ? spare_take(size) : NULL;
+	if (block == NULL)
+		block = malloc(size > 0 ? size : 1);
 	if (block != NULL)
 		count(+1);
 	return block;
@@ -114,10 +178,16 @@ void *memory_realloc(void *block, size_t size)
 
 void memory_free(void *block)
 {
+	size_t size;
+
 	if (block == NULL)
 		return;
 	count(-1);
-	free(block);
+	size = malloc_usable_size(block);
+	if (is_spare_size(size))
+		spare_keep(block, size);
+	else
+		free(block);
 }
 
 char *memory_strdup(const char *text)
