@@ -164,7 +164,11 @@ static int load_token_key(struct control *control)
 		return err;
 	}
 	err = flow_token_key_load(path);
-	if (err != 0)
+	if (err == -EPERM)
+		log_error("flow token key %s: others than its owner may read it, expected mode 0600", path);
+	else if (err == -EINVAL)
+		log_error("flow token key %s: not a key, expected a file of 32 bytes", path);
+	else if (err != 0)
 		log_error("flow token key %s: cannot be used, %s", path, error_text(err));
 	return err;
 }
