@@ -352,6 +352,68 @@ static void a_call_between_two_own_clients_without_a_sprout_in_between_comes_to_
 	assert_contains(world_header(world->sent[0].text, "Route"), two);
 }
 
+static unsigned count_sent(const struct world *world, const char *begin)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < world->sent_count; i++)
+		n += strncmp(world->sent[i].text, begin, strlen(begin)) == 0;
+	return n;
+}
+
+/* RFC 3261 16.6 step 11, 16.7 step 2, 16.8: more than three minutes after the last provisional but 100. */
+static void a_call_that_rings_for_ever_is_cancelled_by_timer_c(void **state)
+{
+	struct world *world = *state;
+
+	world_register(world, 1);
+	world_client_request(world, 1, "INVITE", "sip:bob@example.net", "c1",
+	                     "Contact: <sip:user1@192.0.2.1:10001>\r\n");
+	world_answer(world, 0, "180 Ringing", "");
+	world_walk(world, 150000);
+	world_answer(world, 0, "183 Session Progress", ""); /* it begins anew */
+	world_walk(world, 100000);
+	world_answer(world, 0, "100 Trying", ""); /* this one says nothing of the callee */
+	assert_int_equal(count_sent(world, "CANCEL "), 0);
+	world_walk(world, 79000);
+	assert_int_equal(count_sent(world, "CANCEL "), 0);
+	world_walk(world, 20000);
+	assert_int_equal(count_sent(world, "CANCEL "), 1);
+	world_answer(world, 0, "487 Request Terminated", "");
+	assert_int_equal(count_sent(world, "SIP/2.0 487 "), 1);
+	assert_int_equal(count_sent(world, "ACK "), 1);
+	assert_int_equal(proxy_busy(world->proxy), 0);
+}
+
+static void a_call_whose_cancel_nobody_answers_ends_with_408(void **state)
+{
+	struct world *world = *state;
+
+	world_register(world, 1);
+	world_core_to_client(world, 1, "INVITE", "d1", "");
+	world_answer(world, 0, "180 Ringing", "");
+	world_walk(world, 300000);
+	assert_true(count_sent(world, "CANCEL ") > 0);
+	assert_true(count_sent(world, "SIP/2.0 408 ") > 0);
+	assert_int_equal(proxy_busy(world->proxy), 0);
+}
+
+/* RFC 4320 4.2: whoever sent a request other than INVITE has given up by himself. */
+static void a_silent_phone_makes_no_408_but_for_an_invite(void **state)
+{
+	struct world *world = *state;
+
+	world_register(world, 1);
+	world_core_to_client(world, 1, "MESSAGE", "d1", "");
+	world_walk(world, 60000);
+	assert_int_equal(count_sent(world, "SIP/2.0 "), 0);
+	assert_int_equal(proxy_busy(world->proxy), 0);
+	world_core_to_client(world, 1, "INVITE", "d2", "");
+	world_walk(world, 60000);
+	assert_true(count_sent(world, "SIP/2.0 408 ") > 0);
+	assert_int_equal(proxy_busy(world->proxy), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -376,6 +438,9 @@ int main(void)
 		world_test(the_body_crosses_unchanged),
 		world_test(a_stray_response_is_dropped),
 		world_test(a_call_between_two_own_clients_without_a_sprout_in_between_comes_to_us_again),
+		world_test(a_call_that_rings_for_ever_is_cancelled_by_timer_c),
+		world_test(a_call_whose_cancel_nobody_answers_ends_with_408),
+		world_test(a_silent_phone_makes_no_408_but_for_an_invite),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
