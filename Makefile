@@ -172,7 +172,7 @@ $(BUILD)/fuzz/libbono.a: $(FUZZ_OBJECTS)
 	$(Q)ar rcs $@ $^
 $(BUILD)/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(BUILD)/fuzz/libbono.a
 	$(call say,FUZZ,$@)
-	$(Q)$(CLANG) $(FUZZ_CFLAGS) -Itests -fsanitize=fuzzer,$(FUZZ_SAN) -MMD -MP -MF $@.d -o $@ $^ $(LIBS)
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) -Itests -fsanitize=fuzzer,$(FUZZ_SAN) -MMD -MP -MF $@.d -o $@ $(filter %.c %.a,$^) $(LIBS)
 
 .PHONY: fuzz fuzz-build fuzz-keep
 fuzz-build: $(FUZZ_BINARIES)
