@@ -414,6 +414,59 @@ static void a_silent_phone_makes_no_408_but_for_an_invite(void **state)
 	assert_int_equal(proxy_busy(world->proxy), 0);
 }
 
+/* A call each way with all that belongs to it: 180, 200, ACK, BYE. */
+static void calls_scene(void *arg)
+{
+	enum target_state up[WORLD_TARGETS] = {TARGET_UP, TARGET_UP, TARGET_UP, TARGET_UP};
+	struct world world;
+
+	world_init(&world, TRANSPORT_TCP);
+	if (world_build(&world) == 0) {
+		struct view *view = world_make_view(TRANSPORT_TCP, up);
+
+		proxy_set_view(world.proxy, view);
+		snapshot_release(&view->snapshot);
+		world_client_register_over(&world, 1, "r1", "");
+		if (count_sent(&world, "REGISTER ") > 0)
+			world_answer(&world, 0, "200 OK",
+			             "Contact: <sip:user1@192.0.2.1:10001>;expires=600\r\n");
+		for (unsigned way = 0; way < 2; way++) {
+			static const char *const methods[] = {"INVITE", "ACK", "BYE"};
+
+			for (unsigned i = 0; i < ARRAY_LENGTH(methods); i++) {
+				char call_id[16];
+
+				snprintf(call_id, sizeof(call_id), "c%u%u", way, i);
+				world_forget_sent(&world);
+				if (way == 0)
+					world_client_request(&world, 1, methods[i], "sip:bob@example.net",
+					                     call_id,
+					                     i == 0 ? "" : "To: <sip:b@c>;tag=1\r\n");
+				else if (world_flow(&world, 1) != NULL)
+					world_core_to_client(&world, 1, methods[i], call_id, "");
+				if (i == 1 || world.sent_count == 0 ||
+				    strncmp(world.sent[0].text, methods[i], 3) != 0)
+					continue;
+				world_answer(&world, 0, "180 Ringing", "");
+				world_answer(&world, 0, "200 OK", "");
+				world_answer(&world, 0, "200 OK", "");
+			}
+		}
+		world_walk(&world, 70000);
+		assert_int_equal(proxy_busy(world.proxy), 0);
+	}
+	world_free(&world);
+}
+
+static void no_failed_allocation_leaves_a_dialog_without_an_end(void **state)
+{
+	fake_clock_setup(state);
+	hash_key_init();
+	assert_int_equal(message_system_init(), 0);
+	assert_true(alloc_fail_each(calls_scene, NULL) > 50);
+	fake_clock_teardown(state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -441,6 +494,7 @@ int main(void)
 		world_test(a_call_that_rings_for_ever_is_cancelled_by_timer_c),
 		world_test(a_call_whose_cancel_nobody_answers_ends_with_408),
 		world_test(a_silent_phone_makes_no_408_but_for_an_invite),
+		cmocka_unit_test(no_failed_allocation_leaves_a_dialog_without_an_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
