@@ -136,7 +136,7 @@ static int make_key(const char *path)
 int flow_token_key_load(const char *path)
 {
 	char previous_path[KEY_PATH_MAX];
-	uint8_t secret[KEY_BYTES], previous[KEY_BYTES];
+	uint8_t secret[KEY_BYTES] = {0}, previous[KEY_BYTES] = {0};
 	bool has_previous = false;
 	int err;
 

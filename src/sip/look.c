@@ -169,7 +169,9 @@ static bool top_via(struct message *message, struct via *out)
 	const struct line *line = message_line(message, LINE_VIA, NULL);
 	struct slice value;
 
-	if (line != NULL && line->value.data == message->top_via.of) {
+	if (line == NULL)
+		return false;
+	if (line->value.data == message->top_via.of) {
 		*out = message->top_via.via;
 		return true;
 	}
