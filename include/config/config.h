@@ -46,11 +46,11 @@ struct config_site {
 	bool local;      /* it is node.site */
 	char *advertise; /* NULL: none */
 	bool plaintext_allowed;
-	uint32_t capacity; /* requests per second it may be given; 0: no limit */
+	uint32_t capacity;             /* requests per second it may be given; 0: no limit */
 	struct config_target *targets; /* with an address */
 	unsigned target_count;
 	struct config_target discover; /* while loading; moves to names */
-	struct config_target *names;   /* to be resolved: `discover` first, then targets with a name */
+	struct config_target *names;   /* to resolve: `discover`, then named targets */
 	unsigned name_count;
 };
 

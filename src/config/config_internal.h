@@ -18,7 +18,7 @@
 #define CONFIG_TARGETS_MAX 1024 /* of all sites: VIEW_TARGETS_MAX */
 #define CONFIG_NAMES_MAX 256    /* to be resolved, of all sites: METRICS_NAMES_MAX */
 #define CONFIG_DNS_SERVERS_MAX 8
-#define CONFIG_WORKERS_MAX 256  /* a worker's number is 8 bits in our branch */
+#define CONFIG_WORKERS_MAX 256 /* a worker's number is 8 bits in our branch */
 
 /* ---- faults ---- */
 

@@ -148,7 +148,7 @@ void config_write_docs(struct buffer *out)
 		"- Every target has a core listener of its transport and address family; addresses "
 		"from DNS without one are passed over.\n"
 		"- A target with a host name has no `name`. Each name is resolved once; at most "
-	        "256 "
+		"256 "
 		"over all sites.\n"
 		"- No two targets share address, port and transport, or a name in one site.\n"
 		"- A site that is not the node's own must say `plaintext: allowed`.\n"
