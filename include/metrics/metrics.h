@@ -113,7 +113,7 @@ enum failover_reason {
 enum dns_result {
 	DNS_RESULT_GOOD,
 	DNS_RESULT_NEGATIVE, /* no such name, no such record: what was known is kept */
-	DNS_RESULT_FAILED    /* no answer, or none that could be used, to some question of it at least */
+	DNS_RESULT_FAILED /* no answer, or none that could be used, to some question of it at least */
 };
 
 /* The guard's verdicts but GUARD_PASS, the message's faults but SOUND and GUARDED, the framer's. */

@@ -242,11 +242,11 @@ static bool has_label(enum metrics_label label)
 
 static void write_doc_values(struct buffer *out)
 {
-	buffer_append_string(out,
-	                     "\n## Values of the labels\n\n"
-	                     "`site`, `from_site`, `to_site`, `target` and `name` are the names of the "
-	                     "configuration; `loop` is `control` or `worker-N`.\n\n"
-	                     "| label | of | values |\n|---|---|---|\n");
+	buffer_append_string(
+		out, "\n## Values of the labels\n\n"
+		     "`site`, `from_site`, `to_site`, `target` and `name` are the names of the "
+		     "configuration; `loop` is `control` or `worker-N`.\n\n"
+		     "| label | of | values |\n|---|---|---|\n");
 	for (unsigned i = LABEL_NONE + 1; i < LABELS; i++) {
 		unsigned users = 0;
 
@@ -272,11 +272,11 @@ void metrics_write_docs(struct buffer *out)
 		     "`GET /metrics` on the admin port or socket, Prometheus text format 0.0.4. "
 		     "Times are seconds. No label names a user.\n"
 		     "This page is made from the table in include/metrics/counters.def: a unit "
-	             "test compares, "
+		     "test compares, "
 		     "and `BONO_UPDATE_DOCS=1 make unit` writes it anew.\n\n"
 		     "| metric | kind | labels | meaning |\n|---|---|---|---|\n"
 		     "| `bono_build_info` | gauge | `version` | The version of this program, "
-	             "always 1. |\n");
+		     "always 1. |\n");
 	for (unsigned i = 0; i < METRICS; i++) {
 		const struct metric_row *row = &metric_rows[i];
 
