@@ -414,8 +414,7 @@ static bool binding_is_like(const struct binding *binding, const struct draft *d
 	       binding->contact_length == grant->contact.length &&
 	       binding->instance_length == grant->instance.length &&
 	       binding->service_route_length == draft->service_route_length &&
-	       binding->identity_count == draft->identity_count &&
-	       length == draft->text.length &&
+	       binding->identity_count == draft->identity_count && length == draft->text.length &&
 	       memcmp(binding_text(binding), draft->text.data, length) == 0;
 }
 

@@ -228,8 +228,7 @@ int flow_learn(struct flow *flow, const struct registration *registration,
 			flow_remove_binding(flow, old);
 		return 0;
 	}
-	err = binding_create(aor, &grant, response, loop_now_ms(flow->table->loop), old,
-	                     &binding);
+	err = binding_create(aor, &grant, response, loop_now_ms(flow->table->loop), old, &binding);
 	if (err != 0)
 		return err;
 	if (binding == old) {

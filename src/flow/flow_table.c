@@ -272,7 +272,8 @@ static bool make_room(struct flow_table *table)
 
 	if (oldest == NULL)
 		return false;
-	flow_table_close(table, CONTAINER_OF(oldest, struct flow, in_strangers), FLOW_CLOSE_CROWDED);
+	flow_table_close(table, CONTAINER_OF(oldest, struct flow, in_strangers),
+	                 FLOW_CLOSE_CROWDED);
 	return true;
 }
 
