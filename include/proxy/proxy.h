@@ -32,7 +32,8 @@ struct proxy_settings { /* static for the life of the process; lent */
 struct proxy_ways {
 	/* as transport_send, transport_open, transport_sent_by */
 	int (*send)(void *arg, const struct hop *hop, struct bytes **bytes);
-	int (*open)(void *arg, enum sip_transport kind, const struct address *peer, struct hop *out);
+	int (*open)(void *arg, enum sip_transport kind, const struct address *peer,
+	            struct hop *out);
 	const char *(*sent_by)(void *arg, const struct hop *hop);
 	/* The packet belongs to another worker of this process: give it a copy of the bytes. */
 	void (*pass_packet)(void *arg, uint8_t worker, const struct packet *packet);

@@ -48,7 +48,8 @@ struct bytes *attempt_flatten(struct proxy *proxy, struct slice base, size_t lin
 	return flat;
 }
 
-void attempt_report(struct proxy *proxy, uint32_t target_id, enum health_input input, uint64_t value)
+void attempt_report(struct proxy *proxy, uint32_t target_id, enum health_input input,
+                    uint64_t value)
 {
 	if (target_id != UINT32_MAX)
 		proxy->ways.report(proxy->ways.arg, target_id, input, value);
@@ -135,7 +136,8 @@ static void note_failure(struct branch *branch, enum failover_reason reason)
 		return;
 	}
 	choose_note_failure(context, branch->site, branch->target_id, reason);
-	metrics_add(context->proxy->metrics, METRIC_TARGET_FAILURES, branch->target_id, reason, 0, 1);
+	metrics_add(context->proxy->metrics, METRIC_TARGET_FAILURES, branch->target_id, reason, 0,
+	            1);
 	count_failure(branch, reason);
 }
 
@@ -250,7 +252,8 @@ void attempt_forget_all(struct response_context *context)
 
 		if (branch->txn != NULL) {
 			if (!branch->done && context->method == METHOD_INVITE)
-				client_txn_cancel(branch->txn, buffer_slice(&context->cancel_extra));
+				client_txn_cancel(branch->txn,
+				                  buffer_slice(&context->cancel_extra));
 			client_txn_forget(branch->txn);
 		}
 		branch_remove(branch);
@@ -318,8 +321,8 @@ static int attempt_start(struct response_context *context, const struct hop *hop
 	int err;
 
 	mint_branch(proxy, hop->side, context->loop_hash, name);
-	flat = attempt_flatten(proxy, bytes_slice(context->base), context->base_line_end, hop, target,
-	                       context->add_target_route, name);
+	flat = attempt_flatten(proxy, bytes_slice(context->base), context->base_line_end, hop,
+	                       target, context->add_target_route, name);
 	if (flat == NULL)
 		return -ENOMEM;
 	branch = branch_create(context, target);
@@ -487,7 +490,8 @@ static void on_client_failed(void *arg, struct client_txn *txn, enum txn_failure
 	if (!progressed && reason != FAILOVER_OTHER &&
 	    (reason != FAILOVER_TIMEOUT || silence_is_evidence(context)))
 		attempt_report(context->proxy, branch->target_id, input_of(reason),
-		               input_of(reason) == HEALTH_TRAFFIC_SILENT ? branch->sent_us / 1000 : 0);
+		               input_of(reason) == HEALTH_TRAFFIC_SILENT ? branch->sent_us / 1000
+		                                                         : 0);
 	attempt_branch_done(branch);
 	if (context->answered)
 		return;

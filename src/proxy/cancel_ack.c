@@ -28,12 +28,13 @@ void cancel_request(struct incoming *in, struct server_txn *invite)
 	struct buffer reasons;
 
 	if (invite == NULL) {
-		proxy_reject(in, 481, "Call/Transaction Does Not Exist", SLICE_NONE, REJECTED_OTHER);
+		proxy_reject(in, 481, "Call/Transaction Does Not Exist", SLICE_NONE,
+		             REJECTED_OTHER);
 		return;
 	}
 	/* Nobody asks who sent it: it names a transaction of this hop by its branch (9.2). */
-	if (server_txn_create(proxy->txns, in->message, &in->packet->hop, &in->reply_hop, &no_events,
-	                      NULL, &txn) == 0) {
+	if (server_txn_create(proxy->txns, in->message, &in->packet->hop, &in->reply_hop,
+	                      &no_events, NULL, &txn) == 0) {
 		server_txn_reply(txn, 200, "OK", SLICE_NONE);
 		server_txn_forget(txn);
 	} else {
@@ -54,8 +55,8 @@ static const struct view_target *ack_target(struct proxy *proxy, const struct re
 	struct pick_tried tried = {.count = 0};
 	const struct view_target *target = NULL;
 
-	if (proxy->view == NULL ||
-	    choose_first(proxy->view, &tried, plan->key, plan->preferred, true, &target) != PICK_NOW)
+	if (proxy->view == NULL || choose_first(proxy->view, &tried, plan->key, plan->preferred,
+	                                        true, &target) != PICK_NOW)
 		return NULL;
 	return target;
 }
@@ -82,8 +83,8 @@ void ack_forward(struct incoming *in, const struct request_plan *plan)
 		return;
 	end = memchr(base->data, '\n', base->length);
 	branch_mint(proxy->branches, in->loop_hash, branch);
-	flat = attempt_flatten(proxy, bytes_slice(base), (size_t)(end - base->data) + 1, &hop, target,
-	                       plan->add_target_route, branch);
+	flat = attempt_flatten(proxy, bytes_slice(base), (size_t)(end - base->data) + 1, &hop,
+	                       target, plan->add_target_route, branch);
 	bytes_release(&base);
 	if (flat != NULL && ways->send(ways->arg, &hop, &flat) != 0)
 		log_debug("ACK not sent: its connection is gone");

@@ -131,7 +131,8 @@ bool digest_param(struct slice header, const char *name, struct slice *out)
 		if (!slice_equal_nocase(key, want))
 			continue;
 		value = slice_trim(value);
-		if (value.length >= 2 && value.data[0] == '"' && value.data[value.length - 1] == '"')
+		if (value.length >= 2 && value.data[0] == '"' &&
+		    value.data[value.length - 1] == '"')
 			value = slice_of(value.data + 1, value.length - 2);
 		*out = value;
 		return true;

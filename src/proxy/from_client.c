@@ -40,7 +40,8 @@ static struct slice first_of(struct slice list)
 }
 
 /* Initial requests go where the registrar said and nowhere else: a preloaded Route is replaced. */
-static int route_initial(struct incoming *in, const struct binding *binding, struct request_plan *plan)
+static int route_initial(struct incoming *in, const struct binding *binding,
+                         struct request_plan *plan)
 {
 	struct slice service_route = binding_service_route(binding);
 	const struct view_target *challenger = challenge_maker(in->proxy, in->message);
@@ -73,8 +74,7 @@ static bool plan_spiral(struct incoming *in, struct request_plan *plan)
 	if (!message_address(in->message, HEADER_ROUTE, 0, &next) ||
 	    !uri_names_us(in->proxy, &next.uri))
 		return false;
-	if (address_is_wildcard(&self) &&
-	    !address_parse(slice_from_string(core->advertise), &self))
+	if (address_is_wildcard(&self) && !address_parse(slice_from_string(core->advertise), &self))
 		return false;
 	plan->fixed = ways->open(ways->arg, core->transport, &self, &plan->hop) == 0;
 	return plan->fixed;

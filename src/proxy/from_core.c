@@ -110,8 +110,9 @@ void from_core_request(struct incoming *in)
 
 	if (in->method == METHOD_REGISTER) { /* a registrar does not register through its edge */
 		proxy_reject(in, 405, "Method Not Allowed",
-		             SLICE_LITERAL("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, "
-		                           "SUBSCRIBE, NOTIFY, PUBLISH, REFER, UPDATE, PRACK, INFO\r\n"),
+		             SLICE_LITERAL(
+				     "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, "
+				     "SUBSCRIBE, NOTIFY, PUBLISH, REFER, UPDATE, PRACK, INFO\r\n"),
 		             REJECTED_NOT_ALLOWED_METHOD);
 		return;
 	}

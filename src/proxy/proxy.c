@@ -125,7 +125,8 @@ int route_pop_own(struct proxy *proxy, struct message *message)
 	int err;
 
 	/* Both entries of one pass carry the same token; an entry with another token is another pass. */
-	while (message_address(message, HEADER_ROUTE, 0, &route) && uri_names_us(proxy, &route.uri)) {
+	while (message_address(message, HEADER_ROUTE, 0, &route) &&
+	       uri_names_us(proxy, &route.uri)) {
 		if (popped > 0 && !slice_equal(first, route.uri.user))
 			break;
 		if (popped == 0 && route.uri.user.length < sizeof(token)) {
@@ -219,7 +220,8 @@ static bool is_sound(struct incoming *in)
 	validate_request(in->message, in->loop_hash, &validation);
 	if (validation.status != 0)
 		proxy_reject(in, validation.status, validation.reason,
-		             buffer_slice(&validation.extra), rejected_reason_of(validation.status));
+		             buffer_slice(&validation.extra),
+		             rejected_reason_of(validation.status));
 	validation_free(&validation);
 	return validation.status == 0;
 }
@@ -261,7 +263,8 @@ static void take_request(struct incoming *in)
 
 	if (in->packet->hop.side == SIDE_ACCESS)
 		in->flow = flow_table_find_by_hop(proxy->flows, &in->packet->hop);
-	else if (!packet_was_passed(proxy, in->packet) && from_core_belongs_elsewhere(in, &worker)) {
+	else if (!packet_was_passed(proxy, in->packet) &&
+	         from_core_belongs_elsewhere(in, &worker)) {
 		proxy->ways.pass_packet(proxy->ways.arg, worker, in->packet);
 		return;
 	}
@@ -292,8 +295,8 @@ static void take_request(struct incoming *in)
 /* RFC 6026 7.3: a stray response is dropped, a 2xx too. */
 static void count_stray(struct proxy *proxy)
 {
-	metrics_add(proxy->metrics, METRIC_REJECTED, REJECTED_CLASS_RESPONSE, REJECTED_STRAY_RESPONSE,
-	            0, 1);
+	metrics_add(proxy->metrics, METRIC_REJECTED, REJECTED_CLASS_RESPONSE,
+	            REJECTED_STRAY_RESPONSE, 0, 1);
 }
 
 static void take_response(struct proxy *proxy, const struct packet *packet,
@@ -335,8 +338,8 @@ static void take_faulty(struct incoming *in, enum message_fault fault, enum guar
 	                                          : metrics_fault_reason(fault);
 
 	if (!framing_fault) /* the transport has counted it */
-		metrics_add(in->proxy->metrics, METRIC_PARSE_ERRORS, in->packet->hop.transport, label, 0,
-		            1);
+		metrics_add(in->proxy->metrics, METRIC_PARSE_ERRORS, in->packet->hop.transport,
+		            label, 0, 1);
 	if (in->message == NULL)
 		return;
 	in->flow = flow_table_find_by_hop(in->proxy->flows, &in->packet->hop);
@@ -406,7 +409,8 @@ void proxy_destroy(struct proxy **proxy)
 	*proxy = NULL;
 }
 
-static void leave_lost_targets(struct proxy *proxy, const struct view *before, const struct view *now)
+static void leave_lost_targets(struct proxy *proxy, const struct view *before,
+                               const struct view *now)
 {
 	bool lost[VIEW_TARGETS_MAX] = {false}, any = false;
 
@@ -414,7 +418,8 @@ static void leave_lost_targets(struct proxy *proxy, const struct view *before, c
 		const struct view_target *target = &now->targets[i];
 		const struct view_target *earlier = view_find_id(before, target->id);
 
-		if (target->state == TARGET_DOWN && earlier != NULL && earlier->state != TARGET_DOWN)
+		if (target->state == TARGET_DOWN && earlier != NULL &&
+		    earlier->state != TARGET_DOWN)
 			lost[target->id] = any = true;
 	}
 	if (!any)
@@ -431,7 +436,8 @@ void proxy_set_view(struct proxy *proxy, struct view *view)
 	if (proxy->view != NULL)
 		snapshot_release(&proxy->view->snapshot);
 	proxy->view = view;
-	for (size_t n = proxy->waiting.length; n > 0; n--) /* those that go on waiting stand behind again */
+	for (size_t n = proxy->waiting.length; n > 0;
+	     n--) /* those that go on waiting stand behind again */
 		context_view_changed(CONTAINER_OF(list_first(&proxy->waiting),
 		                                  struct response_context, waiting_link));
 }

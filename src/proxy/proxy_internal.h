@@ -82,7 +82,7 @@ void from_client_request(struct incoming *in); /* from_client.c */
 void from_core_request(struct incoming *in);   /* from_core.c */
 /* The token names a flow of another worker: *worker shall have the bytes. */
 bool from_core_belongs_elsewhere(struct incoming *in, uint8_t *worker);
-void register_request(struct incoming *in);    /* register.c */
+void register_request(struct incoming *in); /* register.c */
 /* A 2xx to a REGISTER: teach the flow. */
 void register_learn(struct proxy *proxy, uint64_t flow_id, const struct registration *registration,
                     const struct message *response);
@@ -141,9 +141,9 @@ int trust_strip_standing(struct message *message);
 
 /* Where a request is to go, decided by the steps above. */
 struct request_plan {
-	bool fixed;                          /* one hop and no other: a client's flow, or ourselves */
-	struct hop hop;                      /* fixed */
-	const struct view_target *preferred; /* to the core: the Sprout that a route names, or NULL */
+	bool fixed;     /* one hop and no other: a client's flow, or ourselves */
+	struct hop hop; /* fixed */
+	const struct view_target *preferred; /* the Sprout that a route names, or NULL */
 	bool in_dialog;                      /* it stays with `preferred` if it can */
 	bool add_target_route;               /* each attempt gets a Route of its own target */
 	uint64_t key;                        /* of the address-of-record, for pick */
@@ -157,9 +157,9 @@ struct branch {
 	struct list_link link; /* in context->branches, until its transaction has ended */
 	struct grave grave;
 	struct response_context *context;
-	struct client_txn *txn;    /* NULL: none yet, or ended */
-	uint32_t target_id;        /* UINT32_MAX: a client */
-	uint32_t site;             /* index in the view at the time */
+	struct client_txn *txn; /* NULL: none yet, or ended */
+	uint32_t target_id;     /* UINT32_MAX: a client */
+	uint32_t site;          /* index in the view at the time */
 	uint64_t sent_us;
 	struct timer first_answer; /* to the core: silence means the next target */
 	struct timer timer_c;      /* RFC 3261 16.6 step 11, INVITE */
@@ -181,24 +181,24 @@ struct response_context {
 	bool fixed;
 	bool in_dialog;
 	bool add_target_route;
-	bool answered;             /* a final answer was given to the server transaction */
-	bool provisional;          /* an answer above 100 went back */
+	bool answered;    /* a final answer was given to the server transaction */
+	bool provisional; /* an answer above 100 went back */
 	bool cancelled;
-	bool too_long;             /* for a datagram: RFC 3261 21.5.7 */
-	struct bytes *base;        /* the request without our Via and target Route; NULL once answered */
-	uint32_t base_line_end;    /* length of its start line with CRLF */
+	bool too_long;      /* for a datagram: RFC 3261 21.5.7 */
+	struct bytes *base; /* the request without our Via and target Route; NULL once answered */
+	uint32_t base_line_end; /* length of its start line with CRLF */
 	uint64_t loop_hash;
 	struct list branches;
-	unsigned live;             /* branches not done */
+	unsigned live; /* branches not done */
 	unsigned attempts;
 	struct pick_tried tried;
 	uint64_t key;
-	uint32_t preferred_id;     /* UINT32_MAX: none */
-	struct hop hop;            /* fixed */
+	uint32_t preferred_id; /* UINT32_MAX: none */
+	struct hop hop;        /* fixed */
 	struct timer deadline;
-	uint64_t retry_after_s;    /* shortest of the 503s, UINT64_MAX: none heard */
+	uint64_t retry_after_s; /* shortest of the 503s, UINT64_MAX: none heard */
 	unsigned refused_503;
-	struct bytes *best;        /* best final so far that we did not pass on (482 while another lives) */
+	struct bytes *best; /* best final not passed on (482 while another lives) */
 	int best_status;
 	struct buffer cancel_extra; /* Reason lines of the CANCEL */
 	uint64_t flow_id;
@@ -231,7 +231,8 @@ struct bytes *attempt_flatten(struct proxy *proxy, struct slice base, size_t lin
                               bool add_route, const char *branch);
 /* True if a request to a client carried this branch, so that a client may answer it. */
 bool attempt_branch_is_for_client(struct slice branch);
-void attempt_report(struct proxy *proxy, uint32_t target_id, enum health_input input, uint64_t value);
+void attempt_report(struct proxy *proxy, uint32_t target_id, enum health_input input,
+                    uint64_t value);
 extern const struct client_txn_events context_client_events;
 void context_give_up(struct response_context *context, int status, enum lost_reason why);
 void context_maybe_free(struct response_context *context);

@@ -64,7 +64,8 @@ void context_maybe_free(struct response_context *context)
 void context_destroy_all(struct proxy *proxy)
 {
 	LIST_FOR_EACH_SAFE(link, &proxy->contexts) {
-		struct response_context *context = CONTAINER_OF(link, struct response_context, link);
+		struct response_context *context =
+			CONTAINER_OF(link, struct response_context, link);
 
 		if (context->server != NULL)
 			server_txn_forget(context->server);
@@ -122,7 +123,8 @@ static struct response_context *context_create(struct incoming *in, struct reque
 	plan->registration = NULL;
 	context->base_line_end =
 		(uint32_t)((char *)memchr(context->base->data, '\n', context->base->length) -
-	                   context->base->data) + 1;
+	                   context->base->data) +
+		1;
 	return context;
 }
 
@@ -261,8 +263,8 @@ static struct bytes *prepare_upstream(struct response_context *context, struct m
 
 	err = message_pop(response, HEADER_VIA); /* step 3 */
 	if (err == 0)
-		err = trust_strip(response, from_client ? CROSSING_CLIENT_TO_CORE
-		                                        : CROSSING_CORE_TO_CLIENT);
+		err = trust_strip(response,
+		                  from_client ? CROSSING_CLIENT_TO_CORE : CROSSING_CORE_TO_CLIENT);
 	if (err != 0 || message_count(response, HEADER_VIA) == 0)
 		return NULL;
 	return message_serialize(response, true);
@@ -287,8 +289,8 @@ static void pass_provisional(struct branch *branch, struct message *response, in
 	flat = prepare_upstream(context, response);
 	if (flat == NULL)
 		return;
-	metrics_add(context->proxy->metrics, METRIC_RESPONSES, server_txn_hop(context->server)->side,
-	            context->method, 0, 1);
+	metrics_add(context->proxy->metrics, METRIC_RESPONSES,
+	            server_txn_hop(context->server)->side, context->method, 0, 1);
 	server_txn_forward(context->server, status, &flat);
 }
 
@@ -304,7 +306,8 @@ static void note_retry_after(struct response_context *context, struct branch *br
 		/* "120 (maintenance);duration=60": the digits lead */
 		size_t digits = 0;
 
-		while (digits < value.length && value.data[digits] >= '0' && value.data[digits] <= '9')
+		while (digits < value.length && value.data[digits] >= '0' &&
+		       value.data[digits] <= '9')
 			digits++;
 		rest = slice_of(value.data, digits);
 		given = slice_to_uint(rest, 86400, &seconds);
@@ -312,7 +315,8 @@ static void note_retry_after(struct response_context *context, struct branch *br
 	if (given && seconds < context->retry_after_s)
 		context->retry_after_s = seconds;
 	context->refused_503++;
-	attempt_report(context->proxy, branch->target_id, HEALTH_TRAFFIC_OVERLOADED, seconds * 1000);
+	attempt_report(context->proxy, branch->target_id, HEALTH_TRAFFIC_OVERLOADED,
+	               seconds * 1000);
 	choose_note_failure(context, branch->site, branch->target_id, FAILOVER_OVERLOADED);
 	traffic_stats_failed(context->proxy->stats, branch->target_id, TRAFFIC_OVERLOADED);
 	metrics_add(context->proxy->metrics, METRIC_TARGET_FAILURES, branch->target_id,

@@ -27,12 +27,9 @@ static const char *const client_to_core[] = {
 /* What the core tells itself is nothing for a client: charging, location of the served user, and the
  * standing of other people's credentials. */
 static const char *const core_to_client[] = {
-	"P-Access-Network-Info",
-	"P-Charging-Function-Addresses",
-	"P-Charging-Vector",
-	"P-Profile-Key",
-	"P-Served-User",
-	"P-User-Database",
+	"P-Access-Network-Info", "P-Charging-Function-Addresses",
+	"P-Charging-Vector",     "P-Profile-Key",
+	"P-Served-User",         "P-User-Database",
 	"P-Visited-Network-ID",
 };
 

@@ -135,7 +135,7 @@ static void a_request_leaves_its_target_when_the_others_say_that_it_is_dead(void
 	                 first == 1 ? TARGET_DOWN : TARGET_UP, TARGET_UP, TARGET_DOWN);
 	fake_loop_walk(world->loop, 1);
 	assert_int_equal(world->sent_count, 2); /* it is told once, and not of others */
-	world_answer(world, 0, "200 OK", ""); /* late, and still an answer */
+	world_answer(world, 0, "200 OK", "");   /* late, and still an answer */
 	assert_status(world, 2, "200");
 }
 
@@ -151,11 +151,13 @@ static void the_answer_to_a_challenge_goes_to_who_made_it(void **state)
 	world_answer(world, 2, "401 Unauthorized",
 	             "WWW-Authenticate: Digest realm=\"r\", nonce=\"abc,def\", qop=\"auth\"\r\n");
 	assert_status(world, 3, "401");
-	world_client_register_over(world, 1, "r2",
-	                           "Authorization: Digest username=\"u\", nonce=\"abc,def\", response=\"1\"\r\n");
+	world_client_register_over(
+		world, 1, "r2",
+		"Authorization: Digest username=\"u\", nonce=\"abc,def\", response=\"1\"\r\n");
 	assert_int_equal(target_of(world, 4), maker);
-	world_client_register_over(world, 1, "r3",
-	                           "Authorization: Digest username=\"u\", nonce=\"other\", response=\"1\"\r\n");
+	world_client_register_over(
+		world, 1, "r3",
+		"Authorization: Digest username=\"u\", nonce=\"other\", response=\"1\"\r\n");
 	assert_true(target_of(world, 5) < 2);
 }
 
@@ -165,10 +167,12 @@ static void a_challenge_of_a_dead_site_is_answered_elsewhere(void **state)
 
 	world_set_states(world, TARGET_DOWN, TARGET_DOWN, TARGET_UP, TARGET_UP);
 	world_client_register_over(world, 1, "r1", "");
-	world_answer(world, 0, "401 Unauthorized", "WWW-Authenticate: Digest realm=\"r\", nonce=\"n1\"\r\n");
+	world_answer(world, 0, "401 Unauthorized",
+	             "WWW-Authenticate: Digest realm=\"r\", nonce=\"n1\"\r\n");
 	world_set_states(world, TARGET_UP, TARGET_UP, TARGET_DOWN, TARGET_DOWN);
-	world_client_register_over(world, 1, "r2",
-	                           "Authorization: Digest username=\"u\", nonce=\"n1\", response=\"1\"\r\n");
+	world_client_register_over(
+		world, 1, "r2",
+		"Authorization: Digest username=\"u\", nonce=\"n1\", response=\"1\"\r\n");
 	assert_true(target_of(world, 2) < 2);
 }
 

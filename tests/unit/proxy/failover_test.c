@@ -96,7 +96,7 @@ static void a_busy_target_that_answers_others_gets_two_seconds(void **state)
 	struct proxy *proxy = world->proxy;
 
 	(void)proxy;
-	send_message(world);                       /* to some local target */
+	send_message(world);                            /* to some local target */
 	world_client_register_over(world, 1, "r2", ""); /* the same user: the same target */
 	assert_int_equal(target_of(world, 0), target_of(world, 1));
 	world_walk(world, 100);
@@ -122,8 +122,9 @@ static void a_503_moves_on_and_is_never_seen(void **state)
 
 static void when_all_say_503_the_shortest_retry_after_goes_back(void **state)
 {
-	static const char *const after[] = {"Retry-After: 30\r\n", "Retry-After: 9 (soon);duration=3\r\n",
-	                                    "", "Retry-After: 40\r\n"};
+	static const char *const after[] = {"Retry-After: 30\r\n",
+	                                    "Retry-After: 9 (soon);duration=3\r\n", "",
+	                                    "Retry-After: 40\r\n"};
 	struct world *world = *state;
 
 	send_message(world);
@@ -194,7 +195,8 @@ static void an_invite_that_rang_is_not_sent_elsewhere(void **state)
 	struct world *world = *state;
 
 	world_register(world, 1);
-	world_client_request(world, 1, "INVITE", "sip:bob@example.net", "c1", "Contact: <sip:user1@192.0.2.1>\r\n");
+	world_client_request(world, 1, "INVITE", "sip:bob@example.net", "c1",
+	                     "Contact: <sip:user1@192.0.2.1>\r\n");
 	assert_int_equal(world->sent_count, 1);
 	world_answer(world, 0, "180 Ringing", "");
 	assert_status(world, 1, "180");
@@ -208,7 +210,8 @@ static void an_invite_that_got_100_waits_beyond_first_answer_and_deadline(void *
 	struct world *world = *state;
 
 	world_register(world, 1);
-	world_client_request(world, 1, "INVITE", "sip:bob@example.net", "c1", "Contact: <sip:user1@192.0.2.1>\r\n");
+	world_client_request(world, 1, "INVITE", "sip:bob@example.net", "c1",
+	                     "Contact: <sip:user1@192.0.2.1>\r\n");
 	world_answer(world, 0, "100 Trying", "");
 	world_walk(world, 60000);
 	for (unsigned i = 1; i < world->sent_count; i++)
@@ -224,7 +227,8 @@ static void an_invite_nobody_answers_gets_504_at_the_deadline(void **state)
 	unsigned last;
 
 	world_register(world, 1);
-	world_client_request(world, 1, "INVITE", "sip:bob@example.net", "c1", "Contact: <sip:user1@192.0.2.1>\r\n");
+	world_client_request(world, 1, "INVITE", "sip:bob@example.net", "c1",
+	                     "Contact: <sip:user1@192.0.2.1>\r\n");
 	world_walk(world, 8100);
 	last = world->sent_count - 1;
 	while (last > 0 && world->sent[last].hop.side != SIDE_ACCESS)
@@ -237,7 +241,8 @@ static void a_late_ring_keeps_its_branch_and_the_other_is_cancelled(void **state
 	struct world *world = *state;
 
 	world_register(world, 1);
-	world_client_request(world, 1, "INVITE", "sip:bob@example.net", "c1", "Contact: <sip:user1@192.0.2.1>\r\n");
+	world_client_request(world, 1, "INVITE", "sip:bob@example.net", "c1",
+	                     "Contact: <sip:user1@192.0.2.1>\r\n");
 	world_walk(world, 501); /* our 100 at 200 ms, the second target at 500 */
 	assert_int_equal(world->sent_count, 3);
 	world_answer(world, 2, "100 Trying", "");
@@ -288,7 +293,8 @@ static void search_scene(void *arg)
 			if (i == 0)
 				lose(&world, i, ECONNREFUSED);
 			else if (i == 1)
-				world_answer(&world, i, "503 Service Unavailable", "Retry-After: 9\r\n");
+				world_answer(&world, i, "503 Service Unavailable",
+				             "Retry-After: 9\r\n");
 			else if (i == 2)
 				world_walk(&world, 600);
 			else

@@ -140,8 +140,9 @@ static void a_register_that_cannot_be_read_makes_no_flow(void **state)
 {
 	struct world *world = *state;
 
-	world_client_request(world, 1, "REGISTER", "sip:example.net", "r1",
-	                     "To: <sip:user1@example.net>\r\nContact: <sip:user1@192.0.2.1:99999>\r\n");
+	world_client_request(
+		world, 1, "REGISTER", "sip:example.net", "r1",
+		"To: <sip:user1@example.net>\r\nContact: <sip:user1@192.0.2.1:99999>\r\n");
 	assert_status(world, 0, "400");
 	assert_null(world_flow(world, 1));
 }
@@ -180,8 +181,8 @@ static void an_answer_to_a_stranger_is_hardly_longer_than_its_request(void **sta
 		snprintf(expected, sizeof(expected), "SIP/2.0 %s ", cases[i].status);
 		assert_memory_equal(world->sent[0].text, expected, strlen(expected));
 		if (strlen(world->sent[0].text) > strlen(text) + 128)
-			fail_msg("%zu bytes for %zu:\n%s", strlen(world->sent[0].text), strlen(text),
-			         world->sent[0].text);
+			fail_msg("%zu bytes for %zu:\n%s", strlen(world->sent[0].text),
+			         strlen(text), world->sent[0].text);
 		world_forget_sent(world);
 	}
 }
@@ -213,7 +214,8 @@ static void a_spiral_carries_the_identity_we_vouch_for(void **state)
 	world_register(world, 1);
 	world_register(world, 2);
 	snprintf(lines, sizeof(lines),
-	         "To: <sip:user2@example.net>;tag=b\r\nP-Asserted-Identity: <sip:boss@example.net>\r\n"
+	         "To: <sip:user2@example.net>;tag=b\r\nP-Asserted-Identity: "
+	         "<sip:boss@example.net>\r\n"
 	         "Route: <sip:%s@127.0.0.1:5060;lr>,<sip:%s@127.0.0.1:5058;transport=tcp;lr>\r\n",
 	         flow_token_text(world_flow(world, 1)), flow_token_text(world_flow(world, 2)));
 	world_client_request(world, 1, "BYE", "sip:user2@192.0.2.1:10002", "c1", lines);
@@ -234,7 +236,8 @@ static void a_user_at_our_address_keeps_its_request_uri(void **state)
 	         flow_token_text(world_flow(world, 1)));
 	world_core_request(world, 0, "MESSAGE", "sip:user1@127.0.0.1:5060", route, "d1", "");
 	assert_int_equal(world->sent_count, 1);
-	assert_memory_equal(world->sent[0].text, "MESSAGE sip:user1@127.0.0.1:5060 SIP/2.0\r\n", 42);
+	assert_memory_equal(world->sent[0].text, "MESSAGE sip:user1@127.0.0.1:5060 SIP/2.0\r\n",
+	                    42);
 	assert_lacks(world->sent[0].text, "\r\nRoute:");
 }
 
@@ -267,7 +270,8 @@ static void a_cancel_from_another_client_reaches_nothing(void **state)
 	world_answer(world, 0, "180 Ringing", "");
 	world_forget_sent(world);
 	world_packet(world, &stranger,
-	             "CANCEL sip:bob@example.net SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:10001;branch=z9hG4bKc1;rport\r\n"
+	             "CANCEL sip:bob@example.net SIP/2.0\r\nVia: SIP/2.0/UDP "
+	             "192.0.2.1:10001;branch=z9hG4bKc1;rport\r\n"
 	             "From: <sip:user1@example.net>;tag=f1\r\nTo: <sip:user@example.net>\r\n"
 	             "Call-ID: c1\r\nCSeq: 1 CANCEL\r\nContent-Length: 0\r\n\r\n");
 	assert_int_equal(world->sent_count, 1);

@@ -58,7 +58,8 @@ static void the_faults_of_messages_are_reasons_of_parse_errors(void **state)
 static void the_classes_of_codes_are_their_first_digits(void **state)
 {
 	for (int status = 100; status < 700; status += 100)
-		assert_int_equal(metrics_label_value(LABEL_CODE_CLASS, metrics_code_class(status))[0],
+		assert_int_equal(metrics_label_value(LABEL_CODE_CLASS,
+		                                     metrics_code_class(status))[0],
 		                 '0' + status / 100);
 }
 

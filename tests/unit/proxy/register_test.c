@@ -20,7 +20,8 @@ static void path_of_a_client_behind_a_proxy_has_no_ob(void **state)
 {
 	struct world *world = *state;
 
-	world_client_register_over(world, 1, "r1", "Via: SIP/2.0/UDP 10.1.1.1;branch=z9hG4bKinner\r\n");
+	world_client_register_over(world, 1, "r1",
+	                           "Via: SIP/2.0/UDP 10.1.1.1;branch=z9hG4bKinner\r\n");
 	assert_contains(world_header(world->sent[0].text, "Path"), ";lr>");
 }
 
@@ -33,7 +34,8 @@ static void register_goes_to_one_local_sprout_with_one_route(void **state)
 	assert_int_equal(world_count_lines(world->sent[0].text, "Route"), 1);
 	assert_contains(world_header(world->sent[0].text, "Route"), "<sip:127.0.1.");
 	assert_contains(world_header(world->sent[0].text, "Route"), ":5054;transport=tcp;lr;orig>");
-	assert_contains(world_header(world->sent[0].text, "Via"), "SIP/2.0/TCP 127.0.0.1:5058;branch=z9hG4bK");
+	assert_contains(world_header(world->sent[0].text, "Via"),
+	                "SIP/2.0/TCP 127.0.0.1:5058;branch=z9hG4bK");
 }
 
 static void what_a_client_says_of_its_standing_is_taken_away(void **state)
@@ -41,13 +43,14 @@ static void what_a_client_says_of_its_standing_is_taken_away(void **state)
 	struct world *world = *state;
 	const char *text;
 
-	world_client_register_over(world, 1, "r1",
-	                           "Path: <sip:evil@192.0.2.66;lr>\r\n"
-	                           "P-Asserted-Identity: <sip:boss@example.net>\r\n"
-	                           "P-Charging-Vector: icid-value=1\r\n"
-	                           "P-Visited-Network-ID: evil.example\r\n"
-	                           "Authorization: Digest username=\"u\",realm=\"r\",response=\"abc\","
-	                           "integrity-protected=\"yes\"\r\n");
+	world_client_register_over(
+		world, 1, "r1",
+		"Path: <sip:evil@192.0.2.66;lr>\r\n"
+		"P-Asserted-Identity: <sip:boss@example.net>\r\n"
+		"P-Charging-Vector: icid-value=1\r\n"
+		"P-Visited-Network-ID: evil.example\r\n"
+		"Authorization: Digest username=\"u\",realm=\"r\",response=\"abc\","
+		"integrity-protected=\"yes\"\r\n");
 	text = world->sent[0].text;
 	assert_lacks(text, "evil");
 	assert_lacks(text, "boss");
@@ -62,8 +65,9 @@ static void authorization_over_a_registered_flow_is_vouched_for(void **state)
 	struct world *world = *state;
 
 	world_register(world, 1);
-	world_client_register_over(world, 1, "again",
-	                           "Authorization: Digest username=\"u\",realm=\"r\",response=\"abc\"\r\n");
+	world_client_register_over(
+		world, 1, "again",
+		"Authorization: Digest username=\"u\",realm=\"r\",response=\"abc\"\r\n");
 	assert_contains(world->sent[0].text, "integrity-protected=\"ip-assoc-yes\"");
 }
 
@@ -84,7 +88,8 @@ static void a_challenge_passes_and_teaches_nothing(void **state)
 	struct world *world = *state;
 
 	world_client_register_over(world, 1, "r1", "");
-	world_answer(world, 0, "401 Unauthorized", "WWW-Authenticate: Digest realm=\"r\",nonce=\"n\"\r\n");
+	world_answer(world, 0, "401 Unauthorized",
+	             "WWW-Authenticate: Digest realm=\"r\",nonce=\"n\"\r\n");
 	assert_status(world, 1, "401");
 	assert_contains(world->sent[1].text, "nonce=\"n\"");
 	assert_int_equal(flow_state(world_flow(world, 1)), FLOW_NEW);
@@ -95,8 +100,9 @@ static void the_answer_goes_back_with_the_clients_via_alone(void **state)
 	struct world *world = *state;
 
 	world_client_register_over(world, 1, "r1", "");
-	world_answer(world, 0, "200 OK", "Contact: <sip:user1@192.0.2.1:10001>;expires=60\r\n"
-	                                 "P-Charging-Vector: icid-value=1\r\n");
+	world_answer(world, 0, "200 OK",
+	             "Contact: <sip:user1@192.0.2.1:10001>;expires=60\r\n"
+	             "P-Charging-Vector: icid-value=1\r\n");
 	assert_status(world, 1, "200");
 	assert_int_equal(world_count_lines(world->sent[1].text, "Via"), 1);
 	assert_contains(world_header(world->sent[1].text, "Via"), "rport=10001");
@@ -123,8 +129,10 @@ static void without_rport_an_unregistered_client_is_answered_at_its_sent_by(void
 	struct hop hop = world_client_hop(1);
 
 	world_packet(world, &hop,
-	             "REGISTER sip:example.net SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:7777;branch=z9hG4bKx\r\n"
-	             "From: <sip:u@example.net>;tag=1\r\nTo: <sip:u@example.net>\r\nCall-ID: x\r\nCSeq: 1 REGISTER\r\n"
+	             "REGISTER sip:example.net SIP/2.0\r\nVia: SIP/2.0/UDP "
+	             "192.0.2.1:7777;branch=z9hG4bKx\r\n"
+	             "From: <sip:u@example.net>;tag=1\r\nTo: <sip:u@example.net>\r\nCall-ID: "
+	             "x\r\nCSeq: 1 REGISTER\r\n"
 	             "Contact: <sip:u@192.0.2.1:7777>\r\nContent-Length: 0\r\n\r\n");
 	world_answer(world, 0, "401 Unauthorized", "");
 	assert_int_equal(address_port(&world->sent[1].hop.remote), 7777);
@@ -137,8 +145,10 @@ static void register_with_a_bad_contact_is_refused(void **state)
 	struct hop hop = world_client_hop(1);
 
 	world_packet(world, &hop,
-	             "REGISTER sip:example.net SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:10001;branch=z9hG4bKx;rport\r\n"
-	             "From: <sip:u@example.net>;tag=1\r\nTo: <sip:u@example.net>\r\nCall-ID: x\r\nCSeq: 1 REGISTER\r\n"
+	             "REGISTER sip:example.net SIP/2.0\r\nVia: SIP/2.0/UDP "
+	             "192.0.2.1:10001;branch=z9hG4bKx;rport\r\n"
+	             "From: <sip:u@example.net>;tag=1\r\nTo: <sip:u@example.net>\r\nCall-ID: "
+	             "x\r\nCSeq: 1 REGISTER\r\n"
 	             "Contact: <sip:u@192.0.2.1:99999>\r\nContent-Length: 0\r\n\r\n");
 	assert_int_equal(world->sent_count, 1);
 	assert_status(world, 0, "400");

@@ -19,7 +19,8 @@ static const char *const never_to_core[] = {
 	"p-asserted-identity : <sip:mark@example.net>\r\n",
 	"Authorization: Digest username=\"u\", integrity-protected=\"mark\"\r\n",
 	"Proxy-Authorization: Digest username=\"u\",Integrity-Protected=mark, response=\"r\"\r\n",
-	"Authorization: Digest username=\"u\"\r\nAuthorization: Digest integrity-protected=mark\r\n",
+	"Authorization: Digest username=\"u\"\r\nAuthorization: Digest "
+        "integrity-protected=mark\r\n",
 };
 
 static void nothing_of_a_clients_standing_reaches_the_core(void **state)
