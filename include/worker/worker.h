@@ -17,11 +17,11 @@ struct worker;
 /* The same for all workers, lent for their life. */
 struct worker_settings {
 	struct transport_settings transport;
-	struct proxy_settings proxy; /* .worker is set by each */
-	uint32_t node, epoch;        /* of the flow tokens */
+	struct proxy_settings proxy;          /* .worker is set by each */
+	uint32_t node, epoch;                 /* of the flow tokens */
 	size_t flow_limit, transaction_limit; /* of one worker */
 	uint64_t unregistered_ms;
-	const char *probe_host;      /* host of the From of our probes */
+	const char *probe_host; /* host of the From of our probes */
 };
 
 /* What a worker tells control, called on the worker's thread: post a letter and return. */
@@ -65,7 +65,8 @@ void worker_post_leave(struct worker *worker);
 /* Visit the flows on the worker's own thread; then done, there too. identity NULL: all. */
 struct worker_flow_visit {
 	/* False: enough. */
-	bool (*visit)(struct worker_flow_visit *visit, uint8_t worker, struct flow *flow, uint64_t now_ms);
+	bool (*visit)(struct worker_flow_visit *visit, uint8_t worker, struct flow *flow,
+	              uint64_t now_ms);
 	void (*done)(struct worker_flow_visit *visit);
 };
 int worker_post_flow_visit(struct worker *worker, struct worker_flow_visit *visit);

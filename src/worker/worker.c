@@ -37,7 +37,7 @@ struct worker {
 	struct probes *probes;
 	struct proxy *proxy;
 	struct branch_source branches;
-	struct worker *const *siblings;    /* index = worker */
+	struct worker *const *siblings;        /* index = worker */
 	struct transport **sibling_transports; /* owned; the same order, lent to our transport */
 	unsigned sibling_count;
 	atomic_size_t passed_bytes; /* written by the others too */
@@ -201,8 +201,7 @@ static void deliver_packet(struct letter *letter, void *arg)
 /* Room for so many bytes more at that worker: taken. */
 static bool take_room(struct worker *to, size_t length)
 {
-	size_t before =
-		atomic_fetch_add_explicit(&to->passed_bytes, length, memory_order_relaxed);
+	size_t before = atomic_fetch_add_explicit(&to->passed_bytes, length, memory_order_relaxed);
 
 	if (before + length <= PASSED_BYTES_MAX)
 		return true;
@@ -226,8 +225,9 @@ static void way_pass_packet(void *arg, uint8_t to, const struct packet *packet)
 		            REJECTED_QUEUE_FULL, 0, 1);
 		return;
 	}
-	letter->letter = (struct letter){
-		.deliver = deliver_packet, .drop = drop_packet, .arg = worker->siblings[to]};
+	letter->letter = (struct letter){.deliver = deliver_packet,
+	                                 .drop = drop_packet,
+	                                 .arg = worker->siblings[to]};
 	letter->hop = packet->hop;
 	letter->length = length;
 	memcpy(letter->data, packet->bytes.data, length);
@@ -321,8 +321,8 @@ static int build_proxy(struct worker *worker)
 	                    settings->probe_host, on_probe_done, worker, &worker->probes);
 	if (err != 0)
 		return err;
-	return proxy_create(worker->loop, &worker->proxy_settings, &ways, worker->flows, worker->txns,
-	                    &worker->branches, worker->metrics, &worker->proxy);
+	return proxy_create(worker->loop, &worker->proxy_settings, &ways, worker->flows,
+	                    worker->txns, &worker->branches, worker->metrics, &worker->proxy);
 }
 
 static void look_whether_done(struct timer *timer, void *arg);
@@ -449,8 +449,7 @@ int worker_post_view(struct worker *worker, struct view *view)
 
 	if (letter == NULL)
 		return -ENOMEM;
-	letter->letter =
-		(struct letter){.deliver = deliver_view, .drop = drop_view, .arg = worker};
+	letter->letter = (struct letter){.deliver = deliver_view, .drop = drop_view, .arg = worker};
 	letter->view = view;
 	snapshot_share(&view->snapshot);
 	loop_post_always(worker->loop, &letter->letter);

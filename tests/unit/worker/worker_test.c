@@ -26,11 +26,12 @@ static void stage_init(struct stage *stage)
 	hash_key_init();
 	assert_int_equal(message_system_init(), 0);
 	for (unsigned i = 0; i < 2; i++) {
-		stage->listeners[i] = (struct listener_settings){
-			.name = i == 0 ? "access" : "core",
-			.side = i == 0 ? SIDE_ACCESS : SIDE_CORE,
-			.transport = i == 0 ? TRANSPORT_UDP : TRANSPORT_TCP,
-			.advertise = names[i]};
+		stage->listeners[i] =
+			(struct listener_settings){.name = i == 0 ? "access" : "core",
+		                                   .side = i == 0 ? SIDE_ACCESS : SIDE_CORE,
+		                                   .transport =
+		                                           i == 0 ? TRANSPORT_UDP : TRANSPORT_TCP,
+		                                   .advertise = names[i]};
 		assert_true(address_parse(slice_from_string(names[i]), &stage->listeners[i].bind));
 	}
 	stage->settings.transport = (struct transport_settings){.listeners = stage->listeners,
@@ -113,7 +114,8 @@ static void a_listener_that_cannot_be_bound_makes_no_worker(void **state)
 	stage_init(&stage);
 	assert_true(address_parse(SLICE_LITERAL("192.0.2.1:5060"), &stage.listeners[0].bind));
 	assert_int_equal(metrics_registry_create(&registry), 0);
-	assert_int_equal(worker_create(&stage.settings, 0, registry, &reports, &worker), -EADDRNOTAVAIL);
+	assert_int_equal(worker_create(&stage.settings, 0, registry, &reports, &worker),
+	                 -EADDRNOTAVAIL);
 	assert_null(worker);
 	metrics_registry_destroy(&registry);
 }

@@ -41,8 +41,8 @@ struct stage {
 	struct worker *workers[WORKERS];
 	struct view *view;
 	char access[32], core[32];
-	int client;               /* UDP, connected to the access listener */
-	int sprout;               /* TCP, listening */
+	int client; /* UDP, connected to the access listener */
+	int sprout; /* TCP, listening */
 	int accepted[ACCEPTED_MAX];
 	unsigned accepted_count;
 	char token[FLOW_TOKEN_TEXT_MAX];
@@ -177,7 +177,8 @@ static void answer(int fd, const char *request, const char *status, const char *
 		at = end;
 	}
 	snprintf(text + n, sizeof(text) - n,
-	         "From: %s\r\nTo: %s;tag=t\r\nCall-ID: %s\r\nCSeq: %s\r\n%sContent-Length: 0\r\n\r\n",
+	         "From: %s\r\nTo: %s;tag=t\r\nCall-ID: %s\r\nCSeq: %s\r\n%sContent-Length: "
+	         "0\r\n\r\n",
 	         line_of(request, "From", value[0], sizeof(value[0])),
 	         line_of(request, "To", value[1], sizeof(value[1])),
 	         line_of(request, "Call-ID", value[2], sizeof(value[2])),
@@ -191,11 +192,11 @@ static void client_registers(struct stage *stage)
 	char *at;
 	int from;
 
-	say(stage->client,
-	    "REGISTER sip:example.net SIP/2.0\r\n"
-	    "Via: SIP/2.0/UDP 127.0.30.4:5060;branch=z9hG4bKreg;rport\r\n"
-	    "From: <sip:u@example.net>;tag=1\r\nTo: <sip:u@example.net>\r\n"
-	    "Call-ID: reg\r\nCSeq: 1 REGISTER\r\nContact: <sip:u@127.0.30.4>\r\nContent-Length: 0\r\n\r\n");
+	say(stage->client, "REGISTER sip:example.net SIP/2.0\r\n"
+	                   "Via: SIP/2.0/UDP 127.0.30.4:5060;branch=z9hG4bKreg;rport\r\n"
+	                   "From: <sip:u@example.net>;tag=1\r\nTo: <sip:u@example.net>\r\n"
+	                   "Call-ID: reg\r\nCSeq: 1 REGISTER\r\nContact: "
+	                   "<sip:u@127.0.30.4>\r\nContent-Length: 0\r\n\r\n");
 	from = sprout_hear(stage, text, sizeof(text));
 	line_of(text, "Path", path, sizeof(path));
 	at = strchr(path, '@');
@@ -282,22 +283,35 @@ static void stage_settings(struct stage *stage)
 	free_port(SOCK_DGRAM, "127.0.30.1", stage->access);
 	free_port(SOCK_STREAM, "127.0.30.2", stage->core);
 	assert_true(address_range_parse(SLICE_LITERAL("127.0.30.0/24"), &stage->allow));
-	stage->listeners[0] = (struct listener_settings){
-		.name = "access", .side = SIDE_ACCESS, .transport = TRANSPORT_UDP, .advertise = stage->access};
-	stage->listeners[1] = (struct listener_settings){
-		.name = "core", .side = SIDE_CORE, .transport = TRANSPORT_TCP, .advertise = stage->core,
-		.allow = &stage->allow, .allow_count = 1};
+	stage->listeners[0] = (struct listener_settings){.name = "access",
+	                                                 .side = SIDE_ACCESS,
+	                                                 .transport = TRANSPORT_UDP,
+	                                                 .advertise = stage->access};
+	stage->listeners[1] = (struct listener_settings){.name = "core",
+	                                                 .side = SIDE_CORE,
+	                                                 .transport = TRANSPORT_TCP,
+	                                                 .advertise = stage->core,
+	                                                 .allow = &stage->allow,
+	                                                 .allow_count = 1};
 	for (unsigned i = 0; i < 2; i++)
 		assert_true(address_parse(slice_from_string(stage->listeners[i].advertise),
 		                          &stage->listeners[i].bind));
-	settings->transport = (struct transport_settings){
-		.listeners = stage->listeners, .listener_count = 2, .workers = WORKERS,
-		.message_bytes = 65535, .max_connections = 100, .connection_queue_bytes = 1 << 20,
-		.connect_timeout_ms = PATIENCE_MS, .idle_ms = 240000, .partial_ms = 15000};
-	settings->proxy = (struct proxy_settings){
-		.listeners = stage->listeners, .listener_count = 2, .path_listener = 1,
-		.visited_network = "example.net", .message_bytes = 65535,
-		.first_answer_ms = PATIENCE_MS, .deadline_ms = PATIENCE_MS};
+	settings->transport = (struct transport_settings){.listeners = stage->listeners,
+	                                                  .listener_count = 2,
+	                                                  .workers = WORKERS,
+	                                                  .message_bytes = 65535,
+	                                                  .max_connections = 100,
+	                                                  .connection_queue_bytes = 1 << 20,
+	                                                  .connect_timeout_ms = PATIENCE_MS,
+	                                                  .idle_ms = 240000,
+	                                                  .partial_ms = 15000};
+	settings->proxy = (struct proxy_settings){.listeners = stage->listeners,
+	                                          .listener_count = 2,
+	                                          .path_listener = 1,
+	                                          .visited_network = "example.net",
+	                                          .message_bytes = 65535,
+	                                          .first_answer_ms = PATIENCE_MS,
+	                                          .deadline_ms = PATIENCE_MS};
 	settings->node = 7;
 	settings->epoch = 1000;
 	settings->flow_limit = settings->transaction_limit = 1000;
@@ -453,7 +467,8 @@ struct visiting {
 	struct stage *stage;
 };
 
-static bool visit(struct worker_flow_visit *seen, uint8_t worker, struct flow *flow, uint64_t now_ms)
+static bool visit(struct worker_flow_visit *seen, uint8_t worker, struct flow *flow,
+                  uint64_t now_ms)
 {
 	atomic_fetch_add(&CONTAINER_OF(seen, struct visiting, visit)->stage->visited_flows, 1);
 	return true;
