@@ -348,10 +348,9 @@ static int mark_via(struct message *message, struct line *line, struct slice val
 	message->top_via.of = line->value.data;
 	message->top_via.via.received = SLICE_NONE;
 	if (received.length > 0)
-		message->top_via.via.received =
-			slice_of(line->value.data + pieces[1].length + params.length +
-		                         pieces[3].length,
-		                 received.length);
+		message->top_via.via.received = slice_of(line->value.data + pieces[1].length +
+		                                                 params.length + pieces[3].length,
+		                                         received.length);
 	return 0;
 }
 

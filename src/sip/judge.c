@@ -24,8 +24,7 @@
  * none of our business (16.3 step 1), so sofia is not shown them: each header costs it 1-3 k
  * instructions. Require and its kin are read from the text by us, Content-Length and CSeq were to their
  * last byte. A response is forwarded even if a header is broken that only its receiver needs. */
-#define JUDGED_IN_RESPONSE                                                                         \
-	(1u << LINE_VIA | 1u << LINE_FROM | 1u << LINE_TO | 1u << LINE_CALL_ID)
+#define JUDGED_IN_RESPONSE (1u << LINE_VIA | 1u << LINE_FROM | 1u << LINE_TO | 1u << LINE_CALL_ID)
 #define JUDGED_IN_REQUEST                                                                          \
 	(JUDGED_IN_RESPONSE | 1u << LINE_ROUTE | 1u << LINE_RECORD_ROUTE |                         \
 	 1u << LINE_MAX_FORWARDS | 1u << LINE_CONTACT)

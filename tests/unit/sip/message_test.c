@@ -421,7 +421,8 @@ static void parse_and_print_bear_the_end_of_memory(void **state)
 static void a_fault_is_seen_among_lines_that_are_known(void **state)
 {
 	static const char *const broken[] = {
-		"INVITE sip:bob@example.net SIP/2.0\n" HEAD "CSeq: 17 INVITE\nContact: <sip:a@b\n\n",
+		"INVITE sip:bob@example.net SIP/2.0\n" HEAD
+		"CSeq: 17 INVITE\nContact: <sip:a@b\n\n",
 		"INVITE sip:bob@example.net SIP/2.0\n" HEAD "CSeq: 17 INVITE\nRoute: <sip:x\n\n",
 		"INVITE sip: SIP/2.0\n" HEAD "CSeq: 17 INVITE\n\n",
 		"INVITE sip:bob@example.net SIP/2.0\n" HEAD "CSeq: 17 INVITE\n"
@@ -451,14 +452,16 @@ static void a_line_that_a_response_may_have_is_judged_anew_in_a_request(void **s
 	message = sip_parse("SIP/2.0 200 OK\n" HEAD "CSeq: 17 INVITE\nContact: <sip:a@b\n\n");
 	assert_non_null(message);
 	message_destroy(&message);
-	assert_int_equal(sip_parse_fault(INVITE "Contact: <sip:a@b\n\n", &message, &verdict), MESSAGE_BAD_HEADER);
+	assert_int_equal(sip_parse_fault(INVITE "Contact: <sip:a@b\n\n", &message, &verdict),
+	                 MESSAGE_BAD_HEADER);
 	message_destroy(&message);
 }
 
 /* What was read once is read anew after the line has changed. */
 static void the_top_via_is_the_one_that_stands_there_now(void **state)
 {
-	struct message *message = sip_parse(INVITE "Via: SIP/2.0/TCP 192.0.2.9;branch=z9hG4bKb\n\n");
+	struct message *message =
+		sip_parse(INVITE "Via: SIP/2.0/TCP 192.0.2.9;branch=z9hG4bKb\n\n");
 	struct address source;
 	struct via via;
 
@@ -469,7 +472,8 @@ static void the_top_via_is_the_one_that_stands_there_now(void **state)
 	assert_true(message_via(message, 0, &via));
 	assert_slice(via.received, "198.51.100.1");
 	assert_int_equal(via.rport, 7000);
-	assert_int_equal(message_prepend(message, "Via", SLICE_LITERAL("SIP/2.0/UDP c;branch=z9hG4bKc")),
+	assert_int_equal(message_prepend(message, "Via",
+	                                 SLICE_LITERAL("SIP/2.0/UDP c;branch=z9hG4bKc")),
 	                 0);
 	assert_true(message_via(message, 0, &via));
 	assert_slice(via.branch, "z9hG4bKc");
