@@ -66,7 +66,7 @@ static uint64_t lower_eight(uint64_t bytes)
 {
 	const uint64_t ones = UINT64_C(0x0101010101010101);
 	uint64_t low = bytes & (0x7f * ones);
-	uint64_t from_a = low + (0x80 - 'A') * ones;      /* bit 7: at or above 'A' */
+	uint64_t from_a = low + (0x80 - 'A') * ones;       /* bit 7: at or above 'A' */
 	uint64_t behind_z = low + (0x80 - 'Z' - 1) * ones; /* bit 7: above 'Z' */
 
 	return bytes | ((from_a & ~behind_z & ~bytes & (0x80 * ones)) >> 2);
