@@ -45,8 +45,9 @@ static void on_probe(void *arg, uint32_t target_id, uint32_t generation, uint64_
 		log_error("target %u: probe not sent, out of memory", target_id);
 }
 
-static const struct failover_events failover_events = {
-	.on_view = on_view, .on_probe = on_probe, .on_event = explain_transition};
+static const struct failover_events failover_events = {.on_view = on_view,
+                                                       .on_probe = on_probe,
+                                                       .on_event = explain_transition};
 
 /* ---- stopping ---- */
 
@@ -165,7 +166,9 @@ static int load_token_key(struct control *control)
 	}
 	err = flow_token_key_load(path);
 	if (err == -EPERM)
-		log_error("flow token key %s: others than its owner may read it, expected mode 0600", path);
+		log_error(
+			"flow token key %s: others than its owner may read it, expected mode 0600",
+			path);
 	else if (err == -EINVAL)
 		log_error("flow token key %s: not a key, expected a file of 32 bytes", path);
 	else if (err != 0)

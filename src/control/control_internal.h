@@ -20,7 +20,7 @@ struct control {
 	struct metrics_registry *registry;
 	struct metrics *metrics;
 	struct failover *failover;
-	struct resolver *resolver;   /* both NULL if no name is to be resolved */
+	struct resolver *resolver; /* both NULL if no name is to be resolved */
 	struct discovery *discovery;
 	struct admin *admin;
 	struct events *events;
@@ -28,11 +28,11 @@ struct control {
 	struct operator_book *book;
 	struct listener_settings *listeners; /* owned; texts are the configuration's */
 	struct worker_settings worker_settings;
-	struct worker **workers; /* owned; worker_count of them were created */
+	struct worker **workers;                /* owned; worker_count of them were created */
 	unsigned worker_count, workers_running; /* running: started */
-	unsigned workers_idle;  /* of a graceful stop: those that owe nothing any more */
+	unsigned workers_idle;   /* of a graceful stop: those that owe nothing any more */
 	struct timer stop_limit; /* of a graceful stop, should a worker not answer */
-	unsigned next_prober; /* which worker sends the next probe */
+	unsigned next_prober;    /* which worker sends the next probe */
 	struct event *signals[3];
 	struct timer watch; /* watchdog */
 	bool ready, stopping, stopped_hard;

@@ -62,7 +62,8 @@ static void deliver_traffic(struct letter *letter, void *arg)
 	struct control *control = arg;
 
 	if (control->failover != NULL)
-		failover_traffic(control->failover, report->target_id, report->input, report->value);
+		failover_traffic(control->failover, report->target_id, report->input,
+		                 report->value);
 	memory_free(report);
 }
 

@@ -76,8 +76,8 @@ int settings_fill(struct control *control)
 		.listeners = control->listeners,
 		.listener_count = config->listener_count,
 		.path_listener = path_listener,
-		.visited_network = config->home_domain_count > 0 ? config->home_domains[0]
-		                                                 : config->node_name,
+		.visited_network =
+			config->home_domain_count > 0 ? config->home_domains[0] : config->node_name,
 		.message_bytes = config->limit_message_bytes,
 		.first_answer_ms = config->failover_first_answer_ms,
 		.deadline_ms = config->failover_deadline_ms,

@@ -221,8 +221,8 @@ static void part_done(struct worker_flow_visit *visit)
 static struct gather *gather_create(struct control *control, const char *identity,
                                     struct admin_query *query)
 {
-	struct gather *gather = memory_zalloc(sizeof(*gather) +
-	                                      control->worker_count * sizeof(gather->parts[0]));
+	struct gather *gather =
+		memory_zalloc(sizeof(*gather) + control->worker_count * sizeof(gather->parts[0]));
 
 	if (gather == NULL)
 		return NULL;

@@ -51,7 +51,7 @@ static const char yaml[] =
 	"listeners:\n"
 	"  - {name: a, side: access, transport: udp, bind: \"127.0.34.1:5060\"}\n"
 	"  - {name: c, side: core, transport: udp, bind: \"127.0.34.1:5058\", allow: "
-        "[127.0.0.0/8]}\n"
+	"[127.0.0.0/8]}\n"
 	"sites:\n"
 	"  site-a: {targets: [\"sip:127.0.34.2:5054\", \"sip:127.0.34.3:5054\"]}\n"
 	"  site-b: {targets: [\"sip:127.0.34.4:5054\"], plaintext: allowed}\n";
@@ -255,9 +255,9 @@ static void broken_file_is_put_aside(void **state)
 		"{\"words\": [{\"site\": \"site-a\", \"target\": \"x\", \"word\": \"drain\", "
 		"\"until_ms\": -1, \"reason\": \"\"}]}",
 		"{\"words\": [{\"site\": \"site-a\", \"target\": "
-	        "\"0123456789012345678901234567890123"
+		"\"0123456789012345678901234567890123"
 		"456789012345678901234567890123\", \"word\": \"drain\", \"until_ms\": 0, "
-	        "\"reason\": "
+		"\"reason\": "
 		"\"\"}]}",
 	};
 	struct stage *stage = *state;

@@ -31,7 +31,7 @@ struct node {
 	int client; /* UDP */
 	int sprout; /* UDP: hears and never answers by itself */
 	unsigned sprout_port;
-	int words;  /* the node's stderr */
+	int words; /* the node's stderr */
 	pid_t pid;
 };
 
@@ -130,7 +130,8 @@ static void node_start(struct node *node)
 	         "workers: 2\n"
 	         "listeners:\n"
 	         "  - {name: a, side: access, transport: udp, bind: \"127.0.30.11:%u\"}\n"
-	         "  - {name: c, side: core, transport: udp, bind: \"127.0.30.12:%u\", allow: [127.0.30.0/24]}\n"
+	         "  - {name: c, side: core, transport: udp, bind: \"127.0.30.12:%u\", allow: "
+	         "[127.0.30.0/24]}\n"
 	         "sites:\n"
 	         "  site-a: {targets: [\"sip:127.0.30.13:%u;transport=udp\"]}\n"
 	         "health: {interval: 100ms, timeout: 90ms, fall: 2, rise: 3}\n"
@@ -197,11 +198,11 @@ static int node_wait(struct node *node)
 /* The client asks; returns once the Sprout has the request, with the Sprout's view of it. */
 static void ask(struct node *node, char *request, size_t size, struct sockaddr_in *from)
 {
-	static const char text[] =
-		"REGISTER sip:example.net SIP/2.0\r\n"
-		"Via: SIP/2.0/UDP 127.0.30.14:5060;branch=z9hG4bKreg;rport\r\n"
-		"From: <sip:u@example.net>;tag=1\r\nTo: <sip:u@example.net>\r\n"
-		"Call-ID: reg\r\nCSeq: 1 REGISTER\r\nContact: <sip:u@127.0.30.14>\r\nContent-Length: 0\r\n\r\n";
+	static const char text[] = "REGISTER sip:example.net SIP/2.0\r\n"
+				   "Via: SIP/2.0/UDP 127.0.30.14:5060;branch=z9hG4bKreg;rport\r\n"
+				   "From: <sip:u@example.net>;tag=1\r\nTo: <sip:u@example.net>\r\n"
+				   "Call-ID: reg\r\nCSeq: 1 REGISTER\r\nContact: "
+	                           "<sip:u@127.0.30.14>\r\nContent-Length: 0\r\n\r\n";
 	struct pollfd ready = {.fd = node->sprout, .events = POLLIN};
 
 	assert_int_equal(send(node->client, text, sizeof(text) - 1, 0), sizeof(text) - 1);
@@ -251,10 +252,11 @@ static void what_is_owed_is_answered_before_the_end(void **state)
 		                      (int)(end - at - 2), at + 2);
 		at = end;
 	}
-	n += (size_t)snprintf(answer + n, sizeof(answer) - n,
-	                      "From: <sip:u@example.net>;tag=1\r\nTo: <sip:u@example.net>;tag=2\r\n"
-	                      "Call-ID: reg\r\nCSeq: 1 REGISTER\r\n"
-	                      "Contact: <sip:u@127.0.30.14>;expires=60\r\nContent-Length: 0\r\n\r\n");
+	n += (size_t)
+		snprintf(answer + n, sizeof(answer) - n,
+	                 "From: <sip:u@example.net>;tag=1\r\nTo: <sip:u@example.net>;tag=2\r\n"
+	                 "Call-ID: reg\r\nCSeq: 1 REGISTER\r\n"
+	                 "Contact: <sip:u@127.0.30.14>;expires=60\r\nContent-Length: 0\r\n\r\n");
 	assert_int_equal(sendto(node.sprout, answer, n, 0, (struct sockaddr *)&from, sizeof(from)),
 	                 (ssize_t)n);
 	ready = (struct pollfd){.fd = node.client, .events = POLLIN};
@@ -312,7 +314,8 @@ static void a_port_that_is_taken_is_a_failure(void **state)
 	         "node: {name: bono-1, site: site-a, home_domains: [example.net], state_dir: %s}\n"
 	         "workers: 2\n"
 	         "listeners:\n"
-	         "  - {name: c, side: core, transport: udp, bind: \"127.0.30.12:%u\", allow: [127.0.30.0/24]}\n"
+	         "  - {name: c, side: core, transport: udp, bind: \"127.0.30.12:%u\", allow: "
+	         "[127.0.30.0/24]}\n"
 	         "  - {name: a, side: access, transport: udp, bind: \"127.0.30.11:%u\"}\n"
 	         "sites:\n"
 	         "  site-a: {targets: [\"sip:127.0.30.13:5054;transport=udp\"]}\n",
