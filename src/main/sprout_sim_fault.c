@@ -39,7 +39,7 @@ struct held {
 static const char *const fault_names[] = {
 	[FAULT_NONE] = "none", [FAULT_REFUSE] = "refuse", [FAULT_BLACKHOLE] = "blackhole",
 	[FAULT_HANG] = "hang", [FAULT_SLOW] = "slow",     [FAULT_STATUS] = "status",
-	[FAULT_LOSS] = "loss",     [FAULT_MUTE] = "mute",
+	[FAULT_LOSS] = "loss", [FAULT_MUTE] = "mute",
 };
 
 const char *fault_name(enum fault_kind kind)
@@ -99,7 +99,7 @@ bool fault_parse(struct slice text, struct fault *out, const char **wrong)
 
 	*out = (struct fault){0};
 	*wrong = "expected none, refuse, blackhole, hang, slow MS, status CODE [RETRY-AFTER], "
-	         "loss PERCENT or mute";
+		 "loss PERCENT or mute";
 	for (unsigned i = 0; i < ARRAY_LENGTH(fault_names); i++) {
 		if (!slice_equal(word, slice_from_string(fault_names[i])))
 			continue;
