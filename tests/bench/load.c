@@ -17,11 +17,11 @@
 
 #include "batch.h"
 
-#define SLOTS (1u << 19)         /* requests under way: 70,000/s for the 5 s that they may take */
+#define SLOTS (1u << 19) /* requests under way: 70,000/s for the 5 s that they may take */
 #define SAMPLES (1u << 22)
 #define PATIENCE_US 5000000u
 #define BURST 64
-#define REGISTER_WINDOW 32       /* while all users come: brisk, and no edge drops any */
+#define REGISTER_WINDOW 32 /* while all users come: brisk, and no edge drops any */
 #define ROUTES_MAX 16
 #define STREAM_BYTES (64 * 1024)
 
@@ -47,7 +47,8 @@ static struct {
 	unsigned users, rate, window, seconds, times;
 	uint32_t first; /* the address of user 0, host order */
 	unsigned port;
-} options = {.users = 1000, .rate = 1000, .seconds = 5, .first = 0x7fc80001, .port = 26060, .times = 1};
+} options = {
+	.users = 1000, .rate = 1000, .seconds = 5, .first = 0x7fc80001, .port = 26060, .times = 1};
 
 static struct slot *slots;
 static uint32_t *samples;
@@ -92,8 +93,10 @@ static void add_via(struct draft *draft, unsigned user, char kind, uint32_t numb
 {
 	char line[160];
 
-	snprintf(line, sizeof(line), "Via: SIP/2.0/%s %s:%u;branch=z9hG4bK%c%08x;rport\r\nMax-Forwards: 70\r\n",
-	         options.tcp ? "TCP" : "UDP", inet_ntoa(address_of(user)), options.port, kind, number);
+	snprintf(line, sizeof(line),
+	         "Via: SIP/2.0/%s %s:%u;branch=z9hG4bK%c%08x;rport\r\nMax-Forwards: 70\r\n",
+	         options.tcp ? "TCP" : "UDP", inet_ntoa(address_of(user)), options.port, kind,
+	         number);
 	draft_words(draft, line);
 }
 
@@ -101,12 +104,13 @@ static void add_contact(struct draft *draft, unsigned user, bool outbound)
 {
 	char line[200];
 
-	snprintf(line, sizeof(line), "Contact: <sip:u%05u@%s:%u%s>", user, inet_ntoa(address_of(user)),
-	         options.port, options.tcp ? ";transport=tcp" : "");
+	snprintf(line, sizeof(line), "Contact: <sip:u%05u@%s:%u%s>", user,
+	         inet_ntoa(address_of(user)), options.port, options.tcp ? ";transport=tcp" : "");
 	draft_words(draft, line);
 	if (outbound) {
 		snprintf(line, sizeof(line),
-		         ";+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-%012u>\";reg-id=1", user);
+		         ";+sip.instance=\"<urn:uuid:00000000-0000-4000-8000-%012u>\";reg-id=1",
+		         user);
 		draft_words(draft, line);
 	}
 	draft_words(draft, "\r\n");
@@ -140,7 +144,8 @@ static void add_dialog(struct draft *draft, uint32_t number, struct text to, con
 {
 	char lines[160];
 
-	snprintf(lines, sizeof(lines), "From: <sip:u%05u@example.net>;tag=a%08x\r\n", caller_of(number), number);
+	snprintf(lines, sizeof(lines), "From: <sip:u%05u@example.net>;tag=a%08x\r\n",
+	         caller_of(number), number);
 	draft_words(draft, lines);
 	draft_words(draft, "To: ");
 	draft_text(draft, to);
@@ -148,16 +153,18 @@ static void add_dialog(struct draft *draft, uint32_t number, struct text to, con
 	draft_words(draft, lines);
 }
 
-#define SDP                                                                                                   \
-	"v=0\r\no=- 3620633498 955151092 IN IP4 192.0.2.2\r\ns=-\r\nc=IN IP4 192.0.2.2\r\nt=0 0\r\n"          \
-	"m=audio 20196 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n"                   \
+#define SDP                                                                                        \
+	"v=0\r\no=- 3620633498 955151092 IN IP4 192.0.2.2\r\ns=-\r\nc=IN IP4 192.0.2.2\r\nt=0 "    \
+	"0\r\n"                                                                                    \
+	"m=audio 20196 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n"        \
 	"a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=sendrecv\r\n"
 
 static void add_sdp(struct draft *draft)
 {
 	char line[64];
 
-	snprintf(line, sizeof(line), "Content-Type: application/sdp\r\nContent-Length: %zu\r\n\r\n", strlen(SDP));
+	snprintf(line, sizeof(line), "Content-Type: application/sdp\r\nContent-Length: %zu\r\n\r\n",
+	         strlen(SDP));
 	draft_words(draft, line);
 	draft_words(draft, SDP);
 }
@@ -185,7 +192,8 @@ static struct slot *slot_of(uint32_t number)
 {
 	struct slot *slot = &slots[number % SLOTS];
 
-	return slot->number == number && (slot->state == STATE_ASKED || slot->state == STATE_HANGING_UP)
+	return slot->number == number &&
+	                       (slot->state == STATE_ASKED || slot->state == STATE_HANGING_UP)
 	               ? slot
 	               : NULL;
 }
@@ -216,7 +224,8 @@ static bool call_number(struct text head, uint32_t *number)
 static void on_register_answer(struct text head, unsigned status)
 {
 	const char *branch = wire_find(head, "branch=z9hG4bKr");
-	struct slot *slot = branch == NULL ? NULL : slot_of((uint32_t)strtoul(branch + 15, NULL, 16));
+	struct slot *slot =
+		branch == NULL ? NULL : slot_of((uint32_t)strtoul(branch + 15, NULL, 16));
 
 	if (slot != NULL && status >= 200)
 		finish(slot, status == 200);
@@ -232,7 +241,8 @@ static void add_routes(struct draft *draft, struct text head)
 	while (wire_next_line(head, "\r\nRecord-Route: ", &from, &line)) {
 		const char *open = line.at, *end = line.at + line.length;
 
-		while (count < ROUTES_MAX && (open = memchr(open, '<', (size_t)(end - open))) != NULL) {
+		while (count < ROUTES_MAX &&
+		       (open = memchr(open, '<', (size_t)(end - open))) != NULL) {
 			const char *shut = memchr(open, '>', (size_t)(end - open));
 
 			if (shut == NULL)
@@ -248,14 +258,16 @@ static void add_routes(struct draft *draft, struct text head)
 	}
 }
 
-static void send_in_dialog(uint32_t number, struct text head, const char *method, char kind, const char *cseq)
+static void send_in_dialog(uint32_t number, struct text head, const char *method, char kind,
+                           const char *cseq)
 {
 	unsigned caller = caller_of(number);
 	struct text contact = wire_value(head, "\r\nContact: ");
 	const char *open = memchr(contact.at, '<', contact.length), *shut;
 	struct draft draft;
 
-	if (open == NULL || (shut = memchr(open, '>', (size_t)(contact.at + contact.length - open))) == NULL)
+	if (open == NULL ||
+	    (shut = memchr(open, '>', (size_t)(contact.at + contact.length - open))) == NULL)
 		return;
 	draft = send_begin(caller);
 	draft_words(&draft, method);
@@ -454,7 +466,8 @@ static void reap(uint64_t now)
 		struct slot *slot = &slots[oldest % SLOTS];
 
 		if (slot->state == STATE_ASKED || slot->state == STATE_HANGING_UP) {
-			if (now - slot->start_us < PATIENCE_US && next_number - oldest < SLOTS - BURST)
+			if (now - slot->start_us < PATIENCE_US &&
+			    next_number - oldest < SLOTS - BURST)
 				return;
 			finish(slot, false);
 		}
@@ -530,10 +543,12 @@ static uint32_t percentile(double part)
 static void report(uint64_t took_us)
 {
 	qsort(samples, sample_count, sizeof(*samples), by_size);
-	printf("{\"ok\": %llu, \"failed\": %llu, \"seconds\": %.3f, \"p50_us\": %u, \"p90_us\": %u, "
+	printf("{\"ok\": %llu, \"failed\": %llu, \"seconds\": %.3f, \"p50_us\": %u, \"p90_us\": "
+	       "%u, "
 	       "\"p99_us\": %u, \"p999_us\": %u, \"max_us\": %u}\n",
-	       (unsigned long long)done, (unsigned long long)failed, (double)took_us / 1e6, percentile(0.5),
-	       percentile(0.9), percentile(0.99), percentile(0.999), percentile(1.0));
+	       (unsigned long long)done, (unsigned long long)failed, (double)took_us / 1e6,
+	       percentile(0.5), percentile(0.9), percentile(0.99), percentile(0.999),
+	       percentile(1.0));
 	fflush(stdout);
 }
 
@@ -575,7 +590,9 @@ static void read_options(int argc, char **argv)
 			options.edge = wire_argument(optarg);
 			break;
 		case 'w':
-			options.work = optarg[0] == 'c' ? WORK_CALL : optarg[0] == 'h' ? WORK_HOLD : WORK_REGISTER;
+			options.work = optarg[0] == 'c'   ? WORK_CALL
+			               : optarg[0] == 'h' ? WORK_HOLD
+			                                  : WORK_REGISTER;
 			break;
 		case 't':
 			options.tcp = strcmp(optarg, "tcp") == 0;
@@ -607,7 +624,8 @@ static void read_options(int argc, char **argv)
 		}
 	}
 	if (options.edge.sin_family == 0 || options.users < 2) {
-		fprintf(stderr, "usage: load -e EDGE -w register|call|hold ... (see the head of load.c)\n");
+		fprintf(stderr,
+		        "usage: load -e EDGE -w register|call|hold ... (see the head of load.c)\n");
 		exit(2);
 	}
 }
@@ -634,7 +652,8 @@ int main(int argc, char **argv)
 	work(WORK_REGISTER, options.work == WORK_HOLD ? options.rate : 0, REGISTER_WINDOW,
 	     (uint64_t)options.users * options.times, 0);
 	if (failed > 0)
-		fprintf(stderr, "load: %llu users could not register\n", (unsigned long long)failed);
+		fprintf(stderr, "load: %llu users could not register\n",
+		        (unsigned long long)failed);
 	say("registered");
 	if (getchar() == EOF)
 		return 1;

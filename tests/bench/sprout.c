@@ -37,7 +37,8 @@ static struct user *user_of(struct text uri)
 static bool is_own(const struct sockaddr_in *address)
 {
 	for (unsigned i = 0; i < own_count; i++) {
-		if (own[i].sin_port == address->sin_port && own[i].sin_addr.s_addr == address->sin_addr.s_addr)
+		if (own[i].sin_port == address->sin_port &&
+		    own[i].sin_addr.s_addr == address->sin_addr.s_addr)
 			return true;
 	}
 	return false;
@@ -102,7 +103,8 @@ static void on_register(int fd, const struct sockaddr_in *source, const struct s
 	draft_words(&draft, user->contact);
 	draft_words(&draft, ">;expires=3600\r\n");
 	draft_copy(&draft, head, "\r\nPath: ");
-	snprintf(words, sizeof(words), "Service-Route: <sip:orig@%s:%u;lr;orig>\r\nP-Associated-URI: <%.*s>\r\n",
+	snprintf(words, sizeof(words),
+	         "Service-Route: <sip:orig@%s:%u;lr;orig>\r\nP-Associated-URI: <%.*s>\r\n",
 	         inet_ntoa(self->sin_addr), ntohs(self->sin_port), (int)to.length, to.at);
 	draft_words(&draft, words);
 	draft_words(&draft, "Content-Length: 0\r\n\r\n");
@@ -142,7 +144,8 @@ static void on_response(int fd, struct text message)
 		if (received != NULL) {
 			char name[INET_ADDRSTRLEN + 1] = "";
 
-			memcpy(name, received + 10, strspn(received + 10, "0123456789.") % sizeof(name));
+			memcpy(name, received + 10,
+			       strspn(received + 10, "0123456789.") % sizeof(name));
 			inet_pton(AF_INET, name, &to.sin_addr);
 		}
 		rport = wire_find(second, ";rport=");
@@ -186,7 +189,8 @@ static bool plan(struct text message, struct text head, struct passage *passage)
 			if (comma != NULL) {
 				passage->skipped.at = line.at + 7;
 				passage->skipped.length = (size_t)(comma + 1 - passage->skipped.at);
-				next = (struct text){comma, (size_t)(line.at + line.length - comma)};
+				next = (struct text){comma,
+				                     (size_t)(line.at + line.length - comma)};
 			} else {
 				(void)wire_next_line(head, "\r\nRoute: ", &from, &next);
 			}
@@ -229,9 +233,11 @@ static void on_request(int fd, const struct sockaddr_in *source, const struct so
 	draft_add(&draft, head.at, strcspn(head.at, " ") + 1);
 	draft_text(&draft, passage.uri);
 	snprintf(words, sizeof(words),
-	         " SIP/2.0\r\nVia: SIP/2.0/UDP %s:%u;branch=%.*s.s\r\nRecord-Route: <sip:%s:%u;lr>\r\n",
-	         inet_ntoa(self->sin_addr), ntohs(self->sin_port), (int)strcspn(branch + 7, ";,\r "),
-	         branch + 7, inet_ntoa(self->sin_addr), ntohs(self->sin_port));
+	         " SIP/2.0\r\nVia: SIP/2.0/UDP %s:%u;branch=%.*s.s\r\nRecord-Route: "
+	         "<sip:%s:%u;lr>\r\n",
+	         inet_ntoa(self->sin_addr), ntohs(self->sin_port),
+	         (int)strcspn(branch + 7, ";,\r "), branch + 7, inet_ntoa(self->sin_addr),
+	         ntohs(self->sin_port));
 	draft_words(&draft, words);
 	draft_words(&draft, passage.route);
 	after = memchr(head.at, '\n', head.length);
@@ -272,7 +278,8 @@ static void serve(int poll, const int fds[])
 
 			batch_receive(&in, fds[which]);
 			for (unsigned k = 0; k < in.count; k++) {
-				in.bytes[k][in.headers[k].msg_len < WIRE_MAX ? in.headers[k].msg_len : WIRE_MAX - 1] = '\0';
+				in.bytes[k][in.headers[k].msg_len < WIRE_MAX ? in.headers[k].msg_len
+				                                             : WIRE_MAX - 1] = '\0';
 				on_message(fds[which], &in.peers[k], &own[which],
 				           (struct text){in.bytes[k], in.headers[k].msg_len});
 			}

@@ -46,14 +46,16 @@ static inline struct text wire_head(struct text message)
 {
 	const char *end = wire_find(message, "\r\n\r\n");
 
-	return (struct text){message.at, end == NULL ? message.length : (size_t)(end + 2 - message.at)};
+	return (struct text){message.at,
+	                     end == NULL ? message.length : (size_t)(end + 2 - message.at)};
 }
 
 /*
  * The next whole line "Name: value\r\n" of this name after *from (start with the head's beginning).
  * name is written "\r\nVia: ". Moves *from behind it.
  */
-static inline bool wire_next_line(struct text head, const char *name, const char **from, struct text *line)
+static inline bool wire_next_line(struct text head, const char *name, const char **from,
+                                  struct text *line)
 {
 	struct text rest = {*from, (size_t)(head.at + head.length - *from)};
 	const char *found = wire_find(rest, name), *end;
