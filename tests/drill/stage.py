@@ -21,7 +21,6 @@ ROOT = HERE.parent.parent
 BUILD = ROOT / os.environ.get("BUILD", "build")
 MODULES = "/usr/lib/x86_64-linux-gnu/kamailio/modules/"
 PATIENCE = 30
-CLIENT_PORT = 26060
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 
@@ -436,7 +435,7 @@ class Stage:
     def load(self, options):
         records = self.directory / "records"
         argv = [*self.network.inside("clients"), BUILD / "drill" / "load", "-e", self.bono.access,
-                "-o", records, "-b", f"{self.network.prefix}.128.1", "-p", CLIENT_PORT, *options]
+                "-o", records, "-b", f"{self.network.prefix}.128.1", "-p", free_port(), *options]
         load = Program("load", argv, self.directory / "load.log", stdin=subprocess.PIPE,
                        stdout=subprocess.PIPE)
         self.parts.append(load)
@@ -459,6 +458,13 @@ class Stage:
         ended = {part: part.stop() for part in reversed(self.parts)}
         self.parts = []
         return ended.get(getattr(self, "bono", None)) == 0
+
+
+def free_port():
+    """One that nobody has on any address: on loopback the clients share them with whatever else runs."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("", 0))
+        return probe.getsockname()[1]
 
 
 def build():
