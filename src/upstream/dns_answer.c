@@ -261,6 +261,7 @@ static int read_packet(struct reading *reading)
 {
 	struct dns_answer *out = reading->out;
 	int rcode = ns_msg_getflag(reading->packet, ns_f_rcode);
+	bool is_sound;
 
 	if (rcode != ns_r_noerror) {
 		if (rcode == ns_r_nxdomain)
@@ -281,13 +282,11 @@ static int read_packet(struct reading *reading)
 	if (out->records == NULL)
 		return -ENOMEM;
 	out->ttl_s = TTL_MAX;
-	if (!follow(reading))
-		answer_break(out);
-	else if (out->count > 0)
+	is_sound = follow(reading);
+	if (is_sound && out->count > 0)
 		out->verdict = DNS_FOUND;
-	else if (out->left_out > 0)
-		answer_break(
-			out); /* there is something, and we cannot use it: not the same as nothing */
+	else if (!is_sound || out->left_out > 0) /* something we cannot use is not nothing */
+		answer_break(out);
 	return 0;
 }
 

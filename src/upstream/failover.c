@@ -178,7 +178,7 @@ static bool shares_moved(const struct failover *failover)
 
 void failover_judge_sites(struct failover *failover)
 {
-	enum site_state before[METRICS_SITES_MAX];
+	enum site_state before[METRICS_SITES_MAX] = {0};
 	bool changed;
 	unsigned i;
 

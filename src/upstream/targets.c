@@ -39,14 +39,16 @@ static struct roster *roster_current(const struct failover *failover)
 
 int roster_create(struct failover *failover)
 {
-	const struct roster *last = roster_current(failover);
+	uint64_t number = 1;
 	struct roster *roster;
 
+	if (!list_is_empty(&failover->rosters))
+		number = roster_current(failover)->number + 1;
 	roster = memory_zalloc(sizeof(*roster));
 	if (roster == NULL)
 		return -ENOMEM;
 	snapshot_init(&roster->snapshot, roster_free);
-	roster->number = last != NULL ? last->number + 1 : 1;
+	roster->number = number;
 	list_append(&failover->rosters, &roster->link);
 	return 0;
 }
