@@ -124,6 +124,7 @@ def test_ready_is_said_when_every_listener_hears(lab):
 
 def test_a_port_in_use_is_told_and_nothing_is_ready(lab):
     taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)   # the block had tenants before us
     taken.bind((lab.ip(1), 5058))
     taken.listen()
     with pytest.raises(AssertionError):
