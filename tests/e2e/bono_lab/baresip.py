@@ -12,6 +12,7 @@ from .wait import until
 
 MODULES = "/usr/lib/baresip/modules"
 CONFIG = """poll_method epoll
+net_interface {ip}
 sip_listen {ip}:5070
 call_max_calls 4
 audio_source aufile,{directory}/tone.wav
