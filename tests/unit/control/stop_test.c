@@ -202,7 +202,7 @@ static void ask(struct node *node, char *request, size_t size, struct sockaddr_i
 				   "Via: SIP/2.0/UDP 127.0.30.14:5060;branch=z9hG4bKreg;rport\r\n"
 				   "From: <sip:u@example.net>;tag=1\r\nTo: <sip:u@example.net>\r\n"
 				   "Call-ID: reg\r\nCSeq: 1 REGISTER\r\nContact: "
-	                           "<sip:u@127.0.30.14>\r\nContent-Length: 0\r\n\r\n";
+				   "<sip:u@127.0.30.14>\r\nContent-Length: 0\r\n\r\n";
 	struct pollfd ready = {.fd = node->sprout, .events = POLLIN};
 
 	assert_int_equal(send(node->client, text, sizeof(text) - 1, 0), sizeof(text) - 1);

@@ -27,10 +27,12 @@ static void a_registered_client_is_named_and_routed(void **state)
 	text = world->sent[0].text;
 	assert_string_equal(world_header(text, "P-Asserted-Identity"), "<sip:user1@example.net>");
 	assert_int_equal(world_count_lines(text, "P-Asserted-Identity"), 1);
-	assert_contains(world_header(text, "Route"), "<sip:orig@127.0.1.1:5054;transport=tcp;lr;orig>");
+	assert_contains(world_header(text, "Route"),
+	                "<sip:orig@127.0.1.1:5054;transport=tcp;lr;orig>");
 	assert_int_equal(world_count_lines(text, "Route"), 1);
 	assert_lacks(text, "evil");
-	assert_int_equal(world_target_of(&world->sent[0].hop.remote), 0); /* the Service-Route's Sprout */
+	assert_int_equal(world_target_of(&world->sent[0].hop.remote),
+	                 0); /* the Service-Route's Sprout */
 }
 
 static void a_preferred_identity_is_honoured_only_if_it_is_ones_own(void **state)
@@ -40,7 +42,8 @@ static void a_preferred_identity_is_honoured_only_if_it_is_ones_own(void **state
 	world_register(world, 1);
 	world_client_request(world, 1, "MESSAGE", "sip:bob@example.net", "m1",
 	                     "P-Preferred-Identity: <tel:+15550001>\r\n");
-	assert_string_equal(world_header(world->sent[0].text, "P-Asserted-Identity"), "<tel:+15550001>");
+	assert_string_equal(world_header(world->sent[0].text, "P-Asserted-Identity"),
+	                    "<tel:+15550001>");
 	assert_lacks(world->sent[0].text, "P-Preferred-Identity");
 	world_client_request(world, 1, "MESSAGE", "sip:bob@example.net", "m2",
 	                     "P-Preferred-Identity: <sip:boss@example.net>\r\n");
@@ -78,13 +81,16 @@ static void in_dialog_requests_follow_their_route_set(void **state)
 	token = flow_token_text(world_flow(world, 1));
 	snprintf(lines, sizeof(lines),
 	         "To: <sip:bob@example.net>;tag=b\r\n"
-	         "Route: <sip:%s@127.0.0.1:5060;transport=udp;lr>,<sip:%s@127.0.0.1:5058;transport=tcp;lr>\r\n"
+	         "Route: "
+	         "<sip:%s@127.0.0.1:5060;transport=udp;lr>,<sip:%s@127.0.0.1:5058;transport=tcp;lr>"
+	         "\r\n"
 	         "Route: <sip:127.0.1.2:5054;transport=tcp;lr>,<sip:other@127.0.9.9;lr>\r\n",
 	         token, token);
 	world_client_request(world, 1, "BYE", "sip:bob@203.0.113.5", "c1", lines);
 	assert_int_equal(world->sent_count, 1);
 	assert_int_equal(world_target_of(&world->sent[0].hop.remote), 1);
-	assert_contains(world_header(world->sent[0].text, "Route"), "<sip:127.0.1.2:5054;transport=tcp;lr>");
+	assert_contains(world_header(world->sent[0].text, "Route"),
+	                "<sip:127.0.1.2:5054;transport=tcp;lr>");
 	assert_memory_equal(world->sent[0].text, "BYE sip:bob@203.0.113.5 SIP/2.0\r\n", 33);
 }
 
@@ -93,10 +99,12 @@ static void a_made_up_route_does_not_make_us_dial(void **state)
 	struct world *world = *state;
 
 	world_register(world, 1);
-	world_client_request(world, 1, "MESSAGE", "sip:bob@203.0.113.5", "m1",
-	                     "To: <sip:bob@example.net>;tag=invented\r\nRoute: <sip:203.0.113.5;lr>\r\n");
+	world_client_request(
+		world, 1, "MESSAGE", "sip:bob@203.0.113.5", "m1",
+		"To: <sip:bob@example.net>;tag=invented\r\nRoute: <sip:203.0.113.5;lr>\r\n");
 	assert_int_equal(world->sent_count, 1);
-	assert_true(world_target_of(&world->sent[0].hop.remote) >= 0); /* a Sprout, not the stranger */
+	assert_true(world_target_of(&world->sent[0].hop.remote) >=
+	            0); /* a Sprout, not the stranger */
 }
 
 static void the_core_reaches_a_client_by_its_token(void **state)
@@ -129,8 +137,9 @@ static void an_asserted_identity_is_hidden_when_privacy_asks(void **state)
 	struct world *world = *state;
 
 	world_register(world, 1);
-	world_core_to_client(world, 1, "INVITE", "d1",
-	                     "P-Asserted-Identity: <sip:caller@secret.example>\r\nPrivacy: user;id\r\n");
+	world_core_to_client(
+		world, 1, "INVITE", "d1",
+		"P-Asserted-Identity: <sip:caller@secret.example>\r\nPrivacy: user;id\r\n");
 	assert_lacks(world->sent[0].text, "secret.example");
 }
 
@@ -146,7 +155,8 @@ static void a_forged_token_gets_403_and_a_gone_flow_430(void **state)
 	snprintf(route, sizeof(route), "<sip:%s@127.0.0.1:5058;lr>", token);
 	world_core_request(world, 0, "INVITE", "sip:user1@192.0.2.1", route, "d1", "");
 	assert_status(world, 0, "403");
-	snprintf(route, sizeof(route), "<sip:%s@127.0.0.1:5058;lr>", flow_token_text(world_flow(world, 1)));
+	snprintf(route, sizeof(route), "<sip:%s@127.0.0.1:5058;lr>",
+	         flow_token_text(world_flow(world, 1)));
 	flow_table_close(world->flows, world_flow(world, 1), FLOW_CLOSE_IDLE);
 	world_core_request(world, 0, "INVITE", "sip:user1@192.0.2.1", route, "d2", "");
 	assert_status(world, 1, "430");
@@ -194,11 +204,13 @@ static void validation_comes_before_standing(void **state)
 {
 	struct world *world = *state;
 
-	world_client_request(world, 1, "MESSAGE", "sip:bob@example.net", "v1", "Max-Forwards: 0\r\n");
+	world_client_request(world, 1, "MESSAGE", "sip:bob@example.net", "v1",
+	                     "Max-Forwards: 0\r\n");
 	assert_status(world, 0, "483");
 	world_client_request(world, 1, "MESSAGE", "http://example.net", "v2", "");
 	assert_status(world, 1, "416");
-	world_client_request(world, 1, "MESSAGE", "sip:bob@example.net", "v3", "Proxy-Require: foo, bar\r\n");
+	world_client_request(world, 1, "MESSAGE", "sip:bob@example.net", "v3",
+	                     "Proxy-Require: foo, bar\r\n");
 	assert_status(world, 2, "420");
 	assert_contains(world_header(world->sent[2].text, "Unsupported"), "foo");
 }
@@ -235,7 +247,8 @@ static void cancel_waits_for_a_provisional_and_takes_the_reason_along(void **sta
 	world_answer(world, 0, "100 Trying", "");
 	assert_int_equal(world->sent_count, 3);
 	assert_memory_equal(world->sent[2].text, "CANCEL sip:bob@example.net SIP/2.0\r\n", 35);
-	assert_contains(world->sent[2].text, "Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n");
+	assert_contains(world->sent[2].text,
+	                "Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n");
 	world_answer(world, 0, "487 Request Terminated", "");
 	assert_int_equal(world->sent_count, 5); /* ACK down, 487 up */
 	{
@@ -253,13 +266,18 @@ static void cancel_from_an_anonymous_from_is_answered(void **state)
 
 	world_register(world, 1);
 	world_packet(world, &hop,
-	             "INVITE sip:bob@example.net SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:10001;branch=z9hG4bKanon;rport\r\n"
-	             "From: \"Anonymous\" <sip:anonymous@anonymous.invalid>;tag=a\r\nTo: <sip:bob@example.net>\r\n"
-	             "Call-ID: anon\r\nCSeq: 1 INVITE\r\nContact: <sip:user1@192.0.2.1>\r\nContent-Length: 0\r\n\r\n");
+	             "INVITE sip:bob@example.net SIP/2.0\r\nVia: SIP/2.0/UDP "
+	             "192.0.2.1:10001;branch=z9hG4bKanon;rport\r\n"
+	             "From: \"Anonymous\" <sip:anonymous@anonymous.invalid>;tag=a\r\nTo: "
+	             "<sip:bob@example.net>\r\n"
+	             "Call-ID: anon\r\nCSeq: 1 INVITE\r\nContact: "
+	             "<sip:user1@192.0.2.1>\r\nContent-Length: 0\r\n\r\n");
 	world_answer(world, 0, "180 Ringing", "");
 	world_packet(world, &hop,
-	             "CANCEL sip:bob@example.net SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:10001;branch=z9hG4bKanon;rport\r\n"
-	             "From: \"Anonymous\" <sip:anonymous@anonymous.invalid>;tag=a\r\nTo: <sip:bob@example.net>\r\n"
+	             "CANCEL sip:bob@example.net SIP/2.0\r\nVia: SIP/2.0/UDP "
+	             "192.0.2.1:10001;branch=z9hG4bKanon;rport\r\n"
+	             "From: \"Anonymous\" <sip:anonymous@anonymous.invalid>;tag=a\r\nTo: "
+	             "<sip:bob@example.net>\r\n"
 	             "Call-ID: anon\r\nCSeq: 1 CANCEL\r\nContent-Length: 0\r\n\r\n");
 	assert_int_equal(world->sent_count, 4);
 	assert_status(world, 2, "200");
@@ -292,7 +310,8 @@ static void every_2xx_and_its_ack_pass(void **state)
 	         flow_token_text(world_flow(world, 1)));
 	world_client_request(world, 1, "ACK", "sip:bob@203.0.113.5", "c1ack", lines);
 	assert_int_equal(world->sent_count, 4);
-	assert_memory_equal(world->sent[3].text, "ACK sip:bob@203.0.113.5 SIP/2.0\r\nVia: SIP/2.0/TCP ", 50);
+	assert_memory_equal(world->sent[3].text,
+	                    "ACK sip:bob@203.0.113.5 SIP/2.0\r\nVia: SIP/2.0/TCP ", 50);
 	assert_int_equal(world_target_of(&world->sent[3].hop.remote), 0);
 }
 
@@ -301,8 +320,10 @@ static void the_body_crosses_unchanged(void **state)
 	struct world *world = *state;
 	struct hop hop = world_client_hop(1);
 	static const char head[] =
-		"MESSAGE sip:bob@example.net SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:10001;branch=z9hG4bKb;rport\r\n"
-		"From: <sip:user1@example.net>;tag=a\r\nTo: <sip:bob@example.net>\r\nCall-ID: b\r\nCSeq: 1 MESSAGE\r\n"
+		"MESSAGE sip:bob@example.net SIP/2.0\r\nVia: SIP/2.0/UDP "
+	        "192.0.2.1:10001;branch=z9hG4bKb;rport\r\n"
+		"From: <sip:user1@example.net>;tag=a\r\nTo: <sip:bob@example.net>\r\nCall-ID: "
+	        "b\r\nCSeq: 1 MESSAGE\r\n"
 		"Content-Type: application/octet-stream\r\nContent-Length: 9\r\n\r\n";
 	static const char body[9] = {'a', '\0', '\r', '\n', '\r', '\n', (char)0xff, '\r', 'z'};
 	char bytes[sizeof(head) - 1 + sizeof(body)];
@@ -326,11 +347,13 @@ static void a_stray_response_is_dropped(void **state)
 
 	world_packet(world, &hop,
 	             "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bKnone\r\n"
-	             "From: <sip:a@b>;tag=1\r\nTo: <sip:a@b>;tag=2\r\nCall-ID: s\r\nCSeq: 1 INVITE\r\n\r\n");
+	             "From: <sip:a@b>;tag=1\r\nTo: <sip:a@b>;tag=2\r\nCall-ID: s\r\nCSeq: 1 "
+	             "INVITE\r\n\r\n");
 	assert_int_equal(world->sent_count, 0);
 }
 
-static void a_call_between_two_own_clients_without_a_sprout_in_between_comes_to_us_again(void **state)
+static void a_call_between_two_own_clients_without_a_sprout_in_between_comes_to_us_again(
+	void **state)
 {
 	struct world *world = *state;
 	char lines[1024];
@@ -439,9 +462,10 @@ static void calls_scene(void *arg)
 				snprintf(call_id, sizeof(call_id), "c%u%u", way, i);
 				world_forget_sent(&world);
 				if (way == 0)
-					world_client_request(&world, 1, methods[i], "sip:bob@example.net",
-					                     call_id,
-					                     i == 0 ? "" : "To: <sip:b@c>;tag=1\r\n");
+					world_client_request(&world, 1, methods[i],
+					                     "sip:bob@example.net", call_id,
+					                     i == 0 ? ""
+					                            : "To: <sip:b@c>;tag=1\r\n");
 				else if (world_flow(&world, 1) != NULL)
 					world_core_to_client(&world, 1, methods[i], call_id, "");
 				if (i == 1 || world.sent_count == 0 ||
@@ -490,7 +514,8 @@ int main(void)
 		world_test(every_2xx_and_its_ack_pass),
 		world_test(the_body_crosses_unchanged),
 		world_test(a_stray_response_is_dropped),
-		world_test(a_call_between_two_own_clients_without_a_sprout_in_between_comes_to_us_again),
+		world_test(
+			a_call_between_two_own_clients_without_a_sprout_in_between_comes_to_us_again),
 		world_test(a_call_that_rings_for_ever_is_cancelled_by_timer_c),
 		world_test(a_call_whose_cancel_nobody_answers_ends_with_408),
 		world_test(a_silent_phone_makes_no_408_but_for_an_invite),

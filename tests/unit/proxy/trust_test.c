@@ -20,7 +20,7 @@ static const char *const never_to_core[] = {
 	"Authorization: Digest username=\"u\", integrity-protected=\"mark\"\r\n",
 	"Proxy-Authorization: Digest username=\"u\",Integrity-Protected=mark, response=\"r\"\r\n",
 	"Authorization: Digest username=\"u\"\r\nAuthorization: Digest "
-        "integrity-protected=mark\r\n",
+	"integrity-protected=mark\r\n",
 };
 
 static void nothing_of_a_clients_standing_reaches_the_core(void **state)
