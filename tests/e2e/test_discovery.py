@@ -245,11 +245,13 @@ def test_dead_dns_disturbs_nobody_and_its_news_are_taken_when_it_is_back(sites):
     until(lambda: results(bono, "failed") >= 2, "resolutions that fail")
     until(lambda: age(bono) > 2, "an answer grown old")
     traffic.go_on()
+    traffic.finish()  # no call under way may hang on the Sprout that dies
     # Probing goes on all the while: a Sprout dies and comes back.
     sites.site_a.fault("blackhole", target=sites.sites["site-a"][0])
     wait_for(bono, **{name(sites, 11): "DOWN", name(sites, 12): "UP"})
     sites.site_a.fault("none")
     wait_for(bono, **{name(sites, 11): "UP", name(sites, 12): "UP"})
+    traffic = sites.add(Traffic(sites, bono))
     traffic.go_on()
     assert bono.log().count(b"what it said before is kept") == 1
     Knot(sites, two_sprouts(sites)[1:])
