@@ -13,6 +13,8 @@ PYTHON ?= /usr/bin/python3
 OPT ?= -O2
 SAN ?=
 VERSION := 0.1.0
+# kamailio, knotd and nft live there; a user's own PATH does not lead there on Debian.
+export PATH := $(PATH):/usr/sbin:/sbin
 
 PACKAGES := libevent libevent_pthreads openssl jansson yaml-0.1 libsystemd libcares
 CFLAGS_ALL := -std=gnu11 $(OPT) -g -fno-omit-frame-pointer -pthread -Wall -Wextra -Wshadow -Wvla \
