@@ -129,11 +129,11 @@ bool message_contact_is_star(const struct message *message);
 /* Text of the first header of that name (any, known to the parser or not); false: none.
  * Name without colon, case-blind, long form. */
 bool message_header(const struct message *message, const char *name, struct slice *out);
-/* Seconds of Retry-After; false: none, or no number up to a day (RFC 3261 20.33). */
-bool message_retry_after(const struct message *message, uint64_t *seconds);
 /* The same for the index-th header line of that name. */
 bool message_header_at(const struct message *message, const char *name, unsigned index,
                        struct slice *out);
+/* Seconds of Retry-After; false: none, or no number up to a day (RFC 3261 20.33). */
+bool message_retry_after(const struct message *message, uint64_t *seconds);
 
 /* ---- edit: 0 or -ENOMEM; after a failure the message is only good for message_destroy ---- */
 

@@ -297,22 +297,9 @@ static void pass_provisional(struct branch *branch, struct message *response, in
 static void note_retry_after(struct response_context *context, struct branch *branch,
                              struct message *response)
 {
-	struct slice value;
-	struct slice rest;
 	uint64_t seconds = 0;
-	bool given = message_header(response, "Retry-After", &value);
 
-	if (given) {
-		/* "120 (maintenance);duration=60": the digits lead */
-		size_t digits = 0;
-
-		while (digits < value.length && value.data[digits] >= '0' &&
-		       value.data[digits] <= '9')
-			digits++;
-		rest = slice_of(value.data, digits);
-		given = slice_to_uint(rest, 86400, &seconds);
-	}
-	if (given && seconds < context->retry_after_s)
+	if (message_retry_after(response, &seconds) && seconds < context->retry_after_s)
 		context->retry_after_s = seconds;
 	context->refused_503++;
 	attempt_report(context->proxy, branch->target_id, HEALTH_TRAFFIC_OVERLOADED,
