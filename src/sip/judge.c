@@ -36,7 +36,7 @@
  * How a line reads depends on itself alone, and what must hold between lines (message.c) is checked every
  * time.
  */
-#define LINES_KNOWN 1024
+#define LINES_KNOWN 4096
 static _Thread_local uint64_t lines_known[LINES_KNOWN];
 
 static const msg_mclass_t *header_class;
