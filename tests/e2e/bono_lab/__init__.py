@@ -7,6 +7,7 @@ them and tells whether one of them crashed or a sanitizer spoke.
 from .address import Block
 from .baresip import Baresip
 from .bono import Bono, program
+from .certificates import Authority
 from .kamailio import KamailioEdge, KamailioSprout
 from .knot import Knot, LyingServer
 from .lab import Lab
@@ -19,7 +20,7 @@ from .sprout_sim import SproutSim
 from .wait import until
 
 __all__ = [
-    "Baresip", "Block", "Bono", "Client", "KamailioEdge", "KamailioSprout", "Knot", "Lab",
-    "LyingServer", "Message", "Process", "Scene", "ScriptedSprout", "Sipp", "SproutSim",
+    "Authority", "Baresip", "Block", "Bono", "Client", "KamailioEdge", "KamailioSprout", "Knot",
+    "Lab", "LyingServer", "Message", "Process", "Scene", "ScriptedSprout", "Sipp", "SproutSim",
     "TcpClient", "UdpClient", "program", "request", "response", "token_of", "until",
 ]
