@@ -54,6 +54,9 @@ struct config_site {
 	unsigned name_count;
 };
 
+/* What a client is told when no Sprout can serve it: TS 24.229 5.2.6.3. */
+enum config_ims { CONFIG_IMS_AUTO, CONFIG_IMS_ALWAYS, CONFIG_IMS_NEVER };
+
 struct config {
 	char *node_name, *node_site, *state_dir;
 	char **home_domains;
@@ -73,6 +76,15 @@ struct config {
 	struct address *dns_servers; /* none: those of the system */
 	unsigned dns_server_count;
 	uint64_t dns_timeout_ms;
+
+	struct address_range *trunks, *pbxes; /* of the access side; no address is in both */
+	unsigned trunk_count, pbx_count;
+	char *pbx_service_route;              /* SIP URI; NULL: as for clients without one */
+	struct config_target off_net;         /* .uri NULL: refused; else one of trunks */
+	bool emergency_register;              /* REGISTER with a Contact for emergency calls is taken */
+	struct config_target emergency_route; /* .uri NULL: none */
+	uint64_t session_expires_ms, session_minimum_ms; /* expires 0: off */
+	enum config_ims restoration_ims;
 
 	uint64_t limit_message_bytes, limit_connections, limit_flows, limit_transactions;
 

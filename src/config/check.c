@@ -380,4 +380,5 @@ void config_check(const struct config *config, const struct node *tree, struct f
 	check_names(&check);
 	check_times(&check);
 	check_admin(&check);
+	config_check_peers(config, tree, faults);
 }

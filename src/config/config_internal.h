@@ -97,6 +97,11 @@ enum schema_type {
 	SCHEMA_ADDRESSES, /* struct address *, unsigned; the port may be left out: 53 */
 	SCHEMA_URI,       /* of a target: uri, address or host, transport */
 	SCHEMA_DISCOVER,  /* struct config_target: a URI with a host name */
+	SCHEMA_ROUTE,     /* char *: a SIP URI that goes into Route as it is */
+	SCHEMA_HOP,       /* struct config_target: a SIP URI with an IP address; lr may stand in it */
+	SCHEMA_OFF_NET,   /* the same, or the word "refuse": uri NULL */
+	SCHEMA_REFUSE_ALLOW, /* bool: true is "allow" */
+	SCHEMA_IMS,          /* enum config_ims */
 	SCHEMA_LATER,     /* a key of a later version */
 };
 
@@ -147,6 +152,14 @@ bool value_split_host_port(struct slice text, struct slice *host, uint16_t *port
 /* Into address, port and transport; *host is the host name, empty if it is an address. NULL: sound; else what was
  * expected. */
 const char *target_uri_parse(struct slice text, struct config_target *target, struct slice *host);
+
+/* The same for a peer that is dialled as it is written: an address, never a name; `lr` may stand among the
+ * parameters. */
+const char *hop_uri_parse(struct slice text, struct config_target *target);
+
+/* ---- check_peers.c: the rules of peers, emergency and session_timers ---- */
+void config_check_peers(const struct config *config, const struct node *tree,
+                        struct faults *faults);
 
 /* ---- check.c: rules across keys; the tree tells the places ---- */
 void config_check(const struct config *config, const struct node *tree, struct faults *faults);

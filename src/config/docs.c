@@ -53,7 +53,15 @@ static const char *type_words(enum schema_type type)
 		return "list of ADDRESS or ADDRESS:PORT";
 	case SCHEMA_URI:
 	case SCHEMA_DISCOVER:
+	case SCHEMA_ROUTE:
+	case SCHEMA_HOP:
 		return "SIP URI";
+	case SCHEMA_OFF_NET:
+		return "`refuse` or SIP URI";
+	case SCHEMA_REFUSE_ALLOW:
+		return "`refuse` or `allow`";
+	case SCHEMA_IMS:
+		return "`auto`, `always` or `never`";
 	case SCHEMA_LATER:
 		break;
 	}
@@ -154,7 +162,11 @@ void config_write_docs(struct buffer *out)
 		"- A site that is not the node's own must say `plaintext: allowed`.\n"
 		"- `health.timeout` is at most `health.interval`; `failover.first_answer` is less "
 		"than "
-		"`failover.deadline`.\n\n"
+		"`failover.deadline`.\n"
+		"- No address is in both `peers.trunks` and `peers.pbxes`; `peers.off_net` is one of "
+		"`peers.trunks`.\n"
+		"- `emergency.route` has a core listener of its transport.\n"
+		"- `session_timers.minimum` is at most `session_timers.expires`.\n\n"
 		"## Known, not yet available\n\nThese keys are refused as such in this version: ");
 	for (unsigned i = 0, n = 0; i < schema_key_count; i++)
 		if (schema_keys[i].type == SCHEMA_LATER)

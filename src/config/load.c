@@ -483,6 +483,11 @@ void config_free(struct config **config)
 	memory_free(c->listeners);
 	memory_free(c->sites);
 	memory_free(c->home_domains);
+	targets_free(&c->off_net, 1);
+	targets_free(&c->emergency_route, 1);
+	memory_free(c->trunks);
+	memory_free(c->pbxes);
+	memory_free(c->pbx_service_route);
 	memory_free(c->dns_servers);
 	memory_free(c->node_name);
 	memory_free(c->node_site);

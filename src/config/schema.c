@@ -129,7 +129,44 @@ const struct schema_key schema_keys[] = {
 	{"failback.ramp", SCHEMA_TIME, C(failback_ramp_ms), 0, 0, 24 * HOURS, "60s", OPTIONAL,
 	 RELOAD, "From its first work to all of it."},
 
-	{"peers", SCHEMA_LATER, RECORD_CONFIG, 0, 0, 0, 0, NULL, OPTIONAL, RELOAD, ""},
+	SECTION("peers", OPTIONAL, "Who on the access side is no client."),
+	{"peers.trunks", SCHEMA_RANGES, C(trunks), offsetof(struct config, trunk_count), 0, 0, NULL,
+	 OPTIONAL, RESTART,
+	 "Other networks (IBCF): believed as RFC 3325 says, reached from the access listeners, "
+	 "never served as callers of this network."},
+	{"peers.pbxes", SCHEMA_RANGES, C(pbxes), offsetof(struct config, pbx_count), 0, 0, NULL,
+	 OPTIONAL, RESTART,
+	 "Exchanges that do not register: their initial requests go to the core with an empty "
+	 "Proxy-Authorization, so that it challenges them."},
+	{"peers.pbx_service_route", SCHEMA_ROUTE, C(pbx_service_route), 0, 0, 0, NULL, OPTIONAL,
+	 RESTART,
+	 "The Route of an initial request of a PBX; without it that of a client without "
+	 "Service-Route: any Sprout, `orig`."},
+	{"peers.off_net", SCHEMA_OFF_NET, C(off_net), 0, 0, 0, "refuse", OPTIONAL, RESTART,
+	 "What the core sends to a domain that is neither home nor a trunk: `refuse` (404), or the "
+	 "SIP URI of the trunk that gets it (one of `trunks`; with `lr` it stands in Route)."},
+
+	SECTION("emergency", OPTIONAL, "Emergency registrations and calls: TS 24.229 5.2.10."),
+	{"emergency.register", SCHEMA_REFUSE_ALLOW, C(emergency_register), 0, 0, 0, "refuse",
+	 OPTIONAL, RESTART,
+	 "A REGISTER whose Contact is marked `sos`: refused with 503, or taken as any other."},
+	{"emergency.route", SCHEMA_HOP, C(emergency_route), 0, 0, 0, NULL, OPTIONAL, RESTART,
+	 "SIP URI with an IP address: who takes `urn:service:sos` from clients that are not "
+	 "registered (an E-CSCF). Without it they are refused."},
+
+	SECTION("session_timers", OPTIONAL, "What this proxy asks of sessions: RFC 4028."),
+	{"session_timers.expires", SCHEMA_TIME, C(session_expires_ms), 0, 90 * SECONDS, 24 * HOURS,
+	 NULL, OPTIONAL, RESTART,
+	 "The longest session interval without a refresh; without it sessions are left alone."},
+	{"session_timers.minimum", SCHEMA_TIME, C(session_minimum_ms), 0, 90 * SECONDS, 24 * HOURS,
+	 "90s", OPTIONAL, RESTART,
+	 "The shortest one: who asks for less gets 422 (or more, if it knows no 422)."},
+
+	SECTION("restoration", OPTIONAL, "When no Sprout can serve: TS 23.380."),
+	{"restoration.ims", SCHEMA_IMS, C(restoration_ims), 0, 0, 0, "auto", OPTIONAL, RESTART,
+	 "Who is told to register anew by a 504 with a body of 3GPP instead of 503: `auto` (who "
+	 "accepts application/3gpp-ims+xml or sends P-Access-Network-Info), `always`, `never`."},
+
 
 	SECTION("limits", OPTIONAL,
 	 "Beyond these, work is refused and counted. Of the whole process."),

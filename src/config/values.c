@@ -496,6 +496,76 @@ static void read_uri(const struct value *value, struct config_target *target)
 		set_uri(value, target, &sound, host);
 }
 
+/* ---- peers ---- */
+
+#define ROUTE_MAX_BYTES 512
+
+/* What may stand between '<' and '>' of a Route without breaking out of it (RFC 3261 25.1). */
+static bool is_route_uri(struct slice text)
+{
+	if (!slice_starts_with_nocase(text, SLICE_LITERAL("sip:")) || text.length < 5 ||
+	    text.length > ROUTE_MAX_BYTES)
+		return false;
+	for (size_t i = 0; i < text.length; i++)
+		if (text.data[i] <= ' ' || text.data[i] >= 0x7f ||
+		    strchr("<>\"\\,?", text.data[i]) != NULL)
+			return false;
+	return true;
+}
+
+static void read_route(const struct value *value)
+{
+	struct slice text = slice_from_string(value->node->text);
+
+	if (value->node->kind != NODE_TEXT || !is_route_uri(text))
+		wrong(value, value->node, "a SIP URI like \"sip:scscf.example.net:5054;lr;orig\"");
+	else
+		set_text(value, text);
+}
+
+static void read_hop(const struct value *value)
+{
+	struct config_target *target = field(value), sound = *target;
+	const char *expected = "a SIP URI with an IP address";
+
+	if (value->node->kind == NODE_TEXT)
+		expected = hop_uri_parse(slice_from_string(value->node->text), &sound);
+	if (expected != NULL)
+		wrong(value, value->node, expected);
+	else
+		set_uri(value, target, &sound, SLICE_NONE);
+}
+
+static void read_off_net(const struct value *value)
+{
+	static const char *const words[] = {"refuse", NULL};
+
+	if (word_index(value->node, words) != 0)
+		read_hop(value);
+}
+
+static void read_refuse_allow(const struct value *value)
+{
+	static const char *const words[] = {"refuse", "allow", NULL};
+	int index = word_index(value->node, words);
+
+	if (index < 0)
+		wrong(value, value->node, "refuse or allow");
+	else
+		*(bool *)field(value) = index == 1;
+}
+
+static void read_ims(const struct value *value)
+{
+	static const char *const words[] = {"auto", "always", "never", NULL};
+	int index = word_index(value->node, words);
+
+	if (index < 0)
+		wrong(value, value->node, "auto, always or never");
+	else
+		*(enum config_ims *)field(value) = (enum config_ims)index;
+}
+
 static void read_value(const struct value *value)
 {
 	switch (value->row->type) {
@@ -554,6 +624,21 @@ static void read_value(const struct value *value)
 		break;
 	case SCHEMA_DISCOVER:
 		read_uri(value, field(value));
+		break;
+	case SCHEMA_ROUTE:
+		read_route(value);
+		break;
+	case SCHEMA_HOP:
+		read_hop(value);
+		break;
+	case SCHEMA_OFF_NET:
+		read_off_net(value);
+		break;
+	case SCHEMA_REFUSE_ALLOW:
+		read_refuse_allow(value);
+		break;
+	case SCHEMA_IMS:
+		read_ims(value);
 		break;
 	case SCHEMA_LATER:
 		fault_at(value->faults, value->node->key_mark,

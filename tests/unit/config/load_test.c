@@ -450,7 +450,6 @@ static void later_keys_say_so(void **state)
 {
 	assert_fault("workers: 2", "workers: 2\ntls: { public: {} }", "6:1",
 	             "key \"tls\" is not available in this version");
-	assert_fault("workers: 2", "workers: 2\npeers: {}", "6:1", "not available in this version");
 	assert_fault("transport: udp, bind", "transport: tls, bind", "7:42",
 	             "udp or tcp (this one is not available in this version)");
 	assert_fault("transport: udp, bind", "transport: carrier-pigeon, bind", "7:42",
