@@ -50,6 +50,7 @@ enum metrics_label {
 	LABEL_HEALTH_REASON,      /* enum health_reason */
 	LABEL_FAILOVER_REASON,    /* enum failover_reason */
 	LABEL_FLOW_CLOSE,         /* enum flow_close */
+	LABEL_STUN_RESULT,        /* enum stun_result */
 	LABEL_CLOSE_REASON,       /* enum close_reason */
 	LABEL_TARGET,             /* metrics_name_target */
 	LABEL_SITE,               /* metrics_name_site */

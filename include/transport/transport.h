@@ -98,6 +98,9 @@ struct transport_events {
 	void (*on_connection_closed)(void *arg, const struct hop *hop, enum close_reason reason);
 	/* ICMP says that nobody listens at this UDP peer (error: ECONNREFUSED, EHOSTUNREACH ...). */
 	void (*on_unreachable)(void *arg, const struct address *peer, int error);
+	/* A CRLF ping, STUN binding request, WebSocket ping or pong came from this hop (RFC 5626 4.4, 8). NULL:
+	 * nobody asks. */
+	void (*on_keepalive)(void *arg, const struct hop *hop);
 };
 
 struct transport;

@@ -69,6 +69,10 @@ static const char *const failover_reason[] = {
 static const char *const flow_close[] = {
 	"connection", "deregistered", "expired", "idle", "replaced", "crowded", "shutdown",
 };
+static const char *const stun_result[] = {
+	"answered",  "refused",   "other_method",    "no_request",
+	"no_cookie", "malformed", "bad_fingerprint",
+};
 static const char *const close_reason[] = {
 	"peer",      "reset", "refused",    "unreachable", "connect_timeout", "frame_too_long",
 	"frame_bad", "slow",  "queue_full", "idle",        "limit",           "local",
@@ -98,6 +102,7 @@ static const struct {
 	[LABEL_HEALTH_REASON] = VALUES("reason", health_reason),
 	[LABEL_FAILOVER_REASON] = VALUES("reason", failover_reason),
 	[LABEL_FLOW_CLOSE] = VALUES("reason", flow_close),
+	[LABEL_STUN_RESULT] = VALUES("result", stun_result),
 	[LABEL_CLOSE_REASON] = VALUES("reason", close_reason),
 	[LABEL_TARGET] = {"target", NULL, METRICS_TARGETS_MAX},
 	[LABEL_SITE] = {"site", NULL, METRICS_SITES_MAX},

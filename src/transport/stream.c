@@ -12,6 +12,8 @@
 /* Begun messages of all connections of a worker: 1000 of the longest at once. Beyond it the next one who
  * begins is closed: an attacker with many slow connections shall not take the host's memory. */
 #define PARTIAL_BYTES_MAX (64u << 20)
+/* With so much waiting to be written the peer does not read; a pong tells it nothing then. */
+#define PONGS_WAITING_MAX 64
 
 static void deliver(struct connection *connection, const char *data, size_t length,
                     bool framing_fault)
@@ -22,10 +24,15 @@ static void deliver(struct connection *connection, const char *data, size_t leng
 	transport->events.on_packet(transport->arg, &packet, framing_fault);
 }
 
+/* RFC 5626 5.4. A client waits for each pong; who sends pings and does not read gets no more until he does. */
 static void answer_ping(struct connection *connection)
 {
-	struct bytes *pong = bytes_share(connection->transport->pong);
+	struct bytes *pong;
 
+	transport_keepalive(connection->transport, &connection->hop);
+	if (connection->queue.count >= PONGS_WAITING_MAX)
+		return;
+	pong = bytes_share(connection->transport->pong);
 	/* a full queue closes the connection: that is all there is to say */
 	(void)transport_send(connection->transport, &connection->hop, &pong);
 }

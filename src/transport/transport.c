@@ -77,6 +77,12 @@ void transport_tell_soon(struct transport *transport)
 		timer_start(loop_timers(transport->loop), &transport->tell_soon, 0);
 }
 
+void transport_keepalive(struct transport *transport, const struct hop *hop)
+{
+	if (transport->events.on_keepalive != NULL)
+		transport->events.on_keepalive(transport->arg, hop);
+}
+
 void transport_blame(struct transport *transport, const struct address *peer, int error)
 {
 	for (unsigned i = 0; i < transport->unreachable_count; i++) {

@@ -109,6 +109,8 @@ struct transport {
 /* ---- transport.c ---- */
 void transport_flush_soon(struct transport *transport);
 void transport_tell_soon(struct transport *transport);
+/* A keep-alive of the client came by this hop: told upward. */
+void transport_keepalive(struct transport *transport, const struct hop *hop);
 void transport_blame(struct transport *transport, const struct address *peer, int error);
 
 /* ---- listener.c ---- */

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "transport/stun.h"
 #include "transport_internal.h"
 
 #define RECEIVE_BATCH 32
@@ -116,15 +117,35 @@ static bool is_keepalive(const char *data, size_t length)
 	return true;
 }
 
+/* RFC 5626 8: STUN has its place on the port of the clients, beside SIP. Answered where it came from, by the socket
+ * and the address it came to. */
+static void take_stun(struct udp_socket *socket, const struct packet *packet)
+{
+	struct transport *transport = socket->listener->transport;
+	uint8_t answer[STUN_ANSWER_MAX];
+	struct bytes *bytes;
+	size_t length;
+	enum stun_result result = stun_answer(packet->bytes, &packet->hop.remote, answer, &length);
+
+	metrics_add(transport->metrics, METRIC_STUN, result, 0, 0, 1);
+	if (length == 0)
+		return;
+	bytes = bytes_copy(slice_of((const char *)answer, length));
+	if (bytes == NULL)
+		return; /* lost like any datagram: the client asks again */
+	udp_queue(socket, &packet->hop, &bytes);
+	bytes_release(&bytes);
+	transport_keepalive(transport, &packet->hop);
+}
+
 static void deliver(struct udp_socket *socket, struct mmsghdr *received, struct address *source)
 {
 	struct listener *listener = socket->listener;
 	struct transport *transport = listener->transport;
+	const bool access = listener->settings->side == SIDE_ACCESS;
 	const char *data = received->msg_hdr.msg_iov->iov_base;
 	struct packet packet;
 
-	if (is_keepalive(data, received->msg_len))
-		return;
 	address_normalise(source);
 	if (!listener_allows(listener, source))
 		return;
@@ -144,7 +165,14 @@ static void deliver(struct udp_socket *socket, struct mmsghdr *received, struct 
 	packet.hop.remote = *source;
 	if (socket->tells_local)
 		packet.hop.local = read_local(socket, &received->msg_hdr);
-	transport->events.on_packet(transport->arg, &packet, false);
+	if (is_keepalive(data, received->msg_len)) {
+		if (access)
+			transport_keepalive(transport, &packet.hop);
+	} else if (access && stun_begins(packet.bytes)) {
+		take_stun(socket, &packet);
+	} else {
+		transport->events.on_packet(transport->arg, &packet, false);
+	}
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)

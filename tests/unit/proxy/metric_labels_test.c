@@ -12,6 +12,7 @@
 #include "sip/framer.h"
 #include "sip/guard.h"
 #include "sip/message.h"
+#include "transport/stun.h"
 #include "transport/transport.h"
 #include "upstream/health.h"
 
@@ -29,6 +30,7 @@ DEFINE_COMPARE(TRANSPORT, transport_name, enum sip_transport, TRANSPORTS)
 DEFINE_COMPARE(SIDE, side_name, enum side, SIDES)
 DEFINE_COMPARE(CLOSE_REASON, close_reason_name, enum close_reason, CLOSE_REASONS)
 DEFINE_COMPARE(FLOW_CLOSE, flow_close_name, enum flow_close, FLOW_CLOSES)
+DEFINE_COMPARE(STUN_RESULT, stun_result_name, enum stun_result, STUN_RESULTS)
 DEFINE_COMPARE(HEALTH_REASON, health_reason_name, enum health_reason, HEALTH_REASONS)
 DEFINE_COMPARE(TARGET_STATE, target_state_name, enum target_state, TARGET_STATES)
 DEFINE_COMPARE(TARGET_STATE_TO, target_state_name, enum target_state, TARGET_STATES)
@@ -76,6 +78,7 @@ int main(void)
 		cmocka_unit_test(SIDE_values_are_the_names),
 		cmocka_unit_test(CLOSE_REASON_values_are_the_names),
 		cmocka_unit_test(FLOW_CLOSE_values_are_the_names),
+		cmocka_unit_test(STUN_RESULT_values_are_the_names),
 		cmocka_unit_test(HEALTH_REASON_values_are_the_names),
 		cmocka_unit_test(TARGET_STATE_values_are_the_names),
 		cmocka_unit_test(TARGET_STATE_TO_values_are_the_names),

@@ -58,6 +58,8 @@ struct stage {
 	struct address unreachable;
 	int unreachable_error;
 	unsigned unreachable_count;
+	struct hop keepalive_hop;
+	unsigned keepalive_count;
 	const char *answer; /* sent to each packet from inside the callback; NULL: none */
 	bool in_call; /* the test is inside a function of transport: nobody may be told anything */
 };
@@ -108,8 +110,17 @@ static inline void stage_on_unreachable(void *arg, const struct address *peer, i
 	stage->unreachable_count++;
 }
 
+static inline void stage_on_keepalive(void *arg, const struct hop *hop)
+{
+	struct stage *stage = arg;
+
+	assert_false(stage->in_call);
+	stage->keepalive_hop = *hop;
+	stage->keepalive_count++;
+}
+
 static const struct transport_events stage_events = {stage_on_packet, stage_on_closed,
-                                                     stage_on_unreachable};
+                                                     stage_on_unreachable, stage_on_keepalive};
 
 static inline struct address stage_address(const char *text)
 {

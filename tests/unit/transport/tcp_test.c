@@ -210,6 +210,50 @@ static void ping_is_answered_with_a_pong(void **state)
 	close(fd);
 }
 
+static void ping_in_pieces_is_one_ping(void **state)
+{
+	struct stage *stage = *state;
+	int fd = connected_client(stage);
+
+	for (const char *piece = "\r\n\r\n"; *piece != '\0'; piece++) {
+		char one[2] = {*piece, '\0'};
+
+		assert_int_equal(stage->keepalive_count, 0);
+		peer_write(fd, one);
+		stage_turns(stage);
+	}
+	stage_until(stage, peer_has_input(fd));
+	assert_string_equal(peer_read(fd), "\r\n");
+	assert_int_equal(stage->keepalive_count, 1);
+	/* and the rest of one with the first half of a message */
+	peer_write(fd, "\r\n\r");
+	stage_turns(stage);
+	peer_write(fd, "\nOPTIONS");
+	stage_until(stage, stage->keepalive_count == 2);
+	peer_write(fd, OPTIONS_TEXT + 7);
+	stage_until(stage, stage->packet_count == 1);
+	assert_string_equal(stage->packets[0].text, OPTIONS_TEXT);
+	close(fd);
+}
+
+static void who_pings_and_does_not_read_gets_no_more_pongs(void **state)
+{
+	struct stage *stage = *state;
+	int fd = connected_client(stage);
+	char *pings = test_malloc(4 * 5000 + 1);
+
+	for (unsigned i = 0; i < 5000; i++)
+		memcpy(pings + 4 * i, "\r\n\r\n", 5);
+	peer_write(fd, pings);
+	stage_until(stage, stage->keepalive_count == 5000);
+	stage_turns(stage);
+	/* each turn's reading may queue no more than 64 */
+	assert_true(strlen(peer_read(fd)) <= 2 * 5000 / 4);
+	assert_int_equal(stage->closed_count, 0);
+	test_free(pings);
+	close(fd);
+}
+
 static void message_begun_must_be_finished_in_time(void **state)
 {
 	struct stage *stage = *state;
@@ -420,6 +464,8 @@ int main(void)
 		stage_test(headers_without_end_close_at_the_limit),
 		stage_test_closed(framing_faults_are_answered_where_they_can_be_and_close),
 		stage_test(ping_is_answered_with_a_pong),
+		stage_test(ping_in_pieces_is_one_ping),
+		stage_test(who_pings_and_does_not_read_gets_no_more_pongs),
 		stage_test_closed(message_begun_must_be_finished_in_time),
 		stage_test_closed(message_finished_in_time_leaves_no_deadline),
 		stage_test_closed(next_message_begun_has_its_own_time),

@@ -3,6 +3,8 @@
  */
 #include "stage.h"
 
+#include "transport/stun.h"
+
 static void datagram_comes_with_its_source_and_is_answered_there(void **state)
 {
 	struct stage *stage = *state;
@@ -81,6 +83,78 @@ static void keepalives_are_dropped_quietly(void **state)
 	stage_until(stage, stage->packet_count == 1);
 	assert_string_equal(stage->packets[0].text, OPTIONS_TEXT);
 	assert_int_equal(metrics_total(stage->registry, METRIC_PARSE_ERRORS), 0);
+	assert_int_equal(stage->keepalive_count, 3);
+	close(fd);
+}
+
+#define STUN_REQUEST "\x00\x01\x00\x00\x21\x12\xa4\x42transaction1"
+#define STUN_BYTES 20
+
+static void send_stun(int fd, const struct address *to)
+{
+	assert_int_equal(sendto(fd, STUN_REQUEST, STUN_BYTES, 0, &to->any, address_length(to)),
+	                 STUN_BYTES);
+}
+
+static int64_t stun_count(struct stage *stage, enum stun_result result)
+{
+	return metrics_read(stage->registry, METRIC_STUN, result, 0, 0);
+}
+
+static void stun_is_answered_from_the_port_it_came_to_and_told_as_a_keepalive(void **state)
+{
+	struct stage *stage = *state;
+	struct address client, from;
+	socklen_t length = sizeof(from);
+	uint8_t answer[128];
+	int fd = peer_socket(SOCK_DGRAM, "127.0.3.9:0", &client);
+
+	send_stun(fd, stage_listener(stage, ACCESS_UDP));
+	stage_until(stage, peer_has_input(fd));
+	assert_int_equal(recvfrom(fd, answer, sizeof(answer), 0, &from.any, &length), 32);
+	assert_memory_equal(answer, "\x01\x01\x00\x0c\x21\x12\xa4\x42transaction1", 20);
+	assert_int_equal((answer[26] << 8 | answer[27]) ^ 0x2112, address_port(&client));
+	assert_true(address_equal(&from, stage_listener(stage, ACCESS_UDP)));
+	assert_int_equal(stage->packet_count, 0);
+	assert_int_equal(stage->keepalive_count, 1);
+	assert_true(address_equal(&stage->keepalive_hop.remote, &client));
+	assert_int_equal(stun_count(stage, STUN_ANSWERED), 1);
+	close(fd);
+}
+
+static void other_stun_is_counted_and_dropped(void **state)
+{
+	struct stage *stage = *state;
+	struct address client;
+	int fd = peer_socket(SOCK_DGRAM, "127.0.3.9:0", &client);
+	const struct address *to = stage_listener(stage, ACCESS_UDP);
+
+	assert_int_equal(sendto(fd, "\x00\x11\x00\x00\x21\x12\xa4\x42transaction1", STUN_BYTES, 0,
+	                        &to->any, address_length(to)),
+	                 STUN_BYTES);
+	assert_int_equal(sendto(fd, "\x01zzzz", 5, 0, &to->any, address_length(to)), 5);
+	peer_send_to(fd, to, OPTIONS_TEXT);
+	stage_until(stage, stage->packet_count == 1);
+	loop_turn(stage->loop);
+	assert_false(peer_has_input(fd));
+	assert_int_equal(stage->keepalive_count, 0);
+	assert_int_equal(stun_count(stage, STUN_NO_REQUEST), 1);
+	assert_int_equal(stun_count(stage, STUN_MALFORMED), 1);
+	assert_int_equal(metrics_total(stage->registry, METRIC_PARSE_ERRORS), 0);
+	close(fd);
+}
+
+static void the_core_has_no_use_for_stun(void **state)
+{
+	struct stage *stage = *state;
+	struct address sprout;
+	int fd = peer_socket(SOCK_DGRAM, "127.0.3.9:0", &sprout);
+
+	send_stun(fd, stage_listener(stage, CORE_UDP));
+	stage_until(stage, stage->packet_count == 1); /* whoever parses it will count it */
+	loop_turn(stage->loop);
+	assert_false(peer_has_input(fd));
+	assert_int_equal(metrics_total(stage->registry, METRIC_STUN), 0);
 	close(fd);
 }
 
@@ -417,6 +491,9 @@ int main(void)
 		stage_test(answer_leaves_at_the_end_of_the_turn),
 		stage_test(full_batch_leaves_at_once_and_in_order),
 		stage_test(keepalives_are_dropped_quietly),
+		stage_test(stun_is_answered_from_the_port_it_came_to_and_told_as_a_keepalive),
+		stage_test(other_stun_is_counted_and_dropped),
+		stage_test(the_core_has_no_use_for_stun),
 		stage_test_closed(datagram_beyond_the_limit_is_counted_and_dropped),
 		stage_test(stranger_on_the_core_port_is_counted_and_dropped),
 		stage_test(core_requests_leave_from_a_port_of_our_own_which_our_via_names),
