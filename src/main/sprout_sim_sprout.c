@@ -297,8 +297,11 @@ static void set_listeners(struct sprout *sprout)
 
 static int create_transport(struct sprout *sprout)
 {
-	static const struct transport_events events = {on_packet, on_connection_closed,
-	                                               on_unreachable};
+	static const struct transport_events events = {
+		.on_packet = on_packet,
+		.on_connection_closed = on_connection_closed,
+		.on_unreachable = on_unreachable,
+	};
 	const struct transport_settings settings = {
 		.listeners = sprout->listeners,
 		.listener_count = sprout->listener_count,

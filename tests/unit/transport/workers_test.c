@@ -101,7 +101,11 @@ static void on_unreachable(void *arg, const struct address *peer, int error)
 
 static int setup(void **state)
 {
-	static const struct transport_events events = {on_packet, on_closed, on_unreachable};
+	static const struct transport_events events = {
+		.on_packet = on_packet,
+		.on_connection_closed = on_closed,
+		.on_unreachable = on_unreachable,
+	};
 	struct pair *pair = calloc(1, sizeof(*pair));
 
 	pair->stage = stage_new();
@@ -223,7 +227,11 @@ static void answer_for_a_connection_that_has_gone_is_a_loss(void **state)
 /* Workers that do not run: the letters wait, and go with the loops. */
 static void letters_never_delivered_are_freed_with_their_bytes(void **state)
 {
-	static const struct transport_events events = {on_packet, on_closed, on_unreachable};
+	static const struct transport_events events = {
+		.on_packet = on_packet,
+		.on_connection_closed = on_closed,
+		.on_unreachable = on_unreachable,
+	};
 	struct stage *stage = stage_new();
 	const int64_t blocks = memory_live_blocks();
 	struct hop hop = {.worker = 1, .transport = TRANSPORT_UDP, .listener = ACCESS_UDP};
