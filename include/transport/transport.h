@@ -28,7 +28,7 @@ struct hop {
 	uint8_t side : 3;      /* enum side */
 	uint8_t own_socket : 1; /* UDP toward the core: by this worker's own port, not the listener's */
 	/* Index in transport_settings: the socket (UDP), or where it was accepted; for connections we
-	 * opened: the core listener that names us to that peer. */
+	 * opened: the listener of that side that names us to that peer. */
 	uint8_t listener;
 	/* On a wildcard bind: which of our addresses it came to, as the transport of that worker numbers
 	 * them; 0: no wildcard, or let the kernel choose. */
@@ -122,6 +122,10 @@ void transport_set_siblings(struct transport *transport, struct transport *const
  */
 int transport_open(struct transport *transport, enum sip_transport kind, const struct address *peer,
                    struct hop *out);
+/* The same to a peer of the access side (a trunk, a PBX): from an access listener; over UDP from its own port. What
+ * comes back on it is of the access side too: a way that we opened makes nobody a member of the core. */
+int transport_open_access(struct transport *transport, enum sip_transport kind,
+                          const struct address *peer, struct hop *out);
 /* The value of our own sent-by on this hop: "host:port" for Via (for UDP toward the core that worker's own
  * port; else the listener's advertise, or, where that is a wildcard, the address the hop came to). Static
  * while the transport lives. */

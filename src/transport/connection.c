@@ -23,6 +23,7 @@ static bool same_connection(const struct hash_link *link, const void *key)
 }
 
 struct pool_key {
+	enum side side; /* a way to a trunk is never one to a Sprout, though they share an address */
 	enum sip_transport transport;
 	const struct address *peer;
 };
@@ -32,7 +33,8 @@ static bool same_peer(const struct hash_link *link, const void *key)
 	const struct connection *connection = CONTAINER_OF(link, struct connection, in_pool);
 	const struct pool_key *wanted = key;
 
-	return connection->hop.transport == wanted->transport &&
+	return connection->hop.side == wanted->side &&
+	       connection->hop.transport == wanted->transport &&
 	       address_equal(&connection->hop.remote, wanted->peer);
 }
 
@@ -65,10 +67,10 @@ struct connection *connection_find(const struct transport *transport, const stru
 	return link != NULL ? CONTAINER_OF(link, struct connection, in_table) : NULL;
 }
 
-struct connection *connection_find_pooled(const struct transport *transport,
+struct connection *connection_find_pooled(const struct transport *transport, enum side side,
                                           enum sip_transport kind, const struct address *peer)
 {
-	const struct pool_key key = {kind, peer};
+	const struct pool_key key = {side, kind, peer};
 	struct hash_link *link;
 
 	link = hash_table_find(&transport->pool, address_hash(peer) + kind, &key);

@@ -92,7 +92,8 @@ static int tcp_open(struct transport *transport, struct listener *listener,
 	struct connection *connection;
 	int fd = -1, err;
 
-	connection = connection_find_pooled(transport, listener->settings->transport, peer);
+	connection = connection_find_pooled(transport, listener->settings->side,
+	                                    listener->settings->transport, peer);
 	if (connection != NULL) {
 		*out = connection->hop;
 		return 0;
@@ -103,6 +104,7 @@ static int tcp_open(struct transport *transport, struct listener *listener,
 	err = connection_create(listener, fd, peer, true, &connection);
 	if (err != 0)
 		return err;
+	connection->hop.local = local_toward(transport, listener, peer);
 	timer_start(loop_timers(transport->loop), &connection->life,
 	            transport->settings.connect_timeout_ms);
 	*out = connection->hop;

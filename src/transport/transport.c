@@ -248,16 +248,16 @@ void transport_set_siblings(struct transport *transport, struct transport *const
 
 /* ---- the way there ---- */
 
-/* The core listener of that kind; one of the peer's family before one that reaches it as v4-mapped. */
-static struct listener *core_listener(struct transport *transport, enum sip_transport kind,
-                                      sa_family_t family)
+/* The listener of that side and kind; one of the peer's family before one that reaches it as v4-mapped. */
+static struct listener *listener_toward(struct transport *transport, enum side side,
+                                        enum sip_transport kind, sa_family_t family)
 {
 	struct listener *dual = NULL;
 
 	for (unsigned i = 0; i < transport->settings.listener_count; i++) {
 		struct listener *listener = &transport->listeners[i];
 
-		if (listener->settings->side != SIDE_CORE || listener->settings->transport != kind)
+		if (listener->settings->side != side || listener->settings->transport != kind)
 			continue;
 		if (listener->settings->bind.family == family)
 			return listener;
@@ -267,18 +267,30 @@ static struct listener *core_listener(struct transport *transport, enum sip_tran
 	return dual;
 }
 
-int transport_open(struct transport *transport, enum sip_transport kind, const struct address *peer,
-                   struct hop *out)
+static int open_side(struct transport *transport, enum side side, enum sip_transport kind,
+                     const struct address *peer, struct hop *out)
 {
 	struct address address = *peer;
 	struct listener *listener;
 
 	ASSERT(loop_is_self(transport->loop) && kind < TRANSPORTS);
 	address_normalise(&address);
-	listener = core_listener(transport, kind, address.family);
+	listener = listener_toward(transport, side, kind, address.family);
 	if (listener == NULL)
 		return -EPROTONOSUPPORT;
 	return kinds[kind]->open(transport, listener, &address, out);
+}
+
+int transport_open(struct transport *transport, enum sip_transport kind, const struct address *peer,
+                   struct hop *out)
+{
+	return open_side(transport, SIDE_CORE, kind, peer, out);
+}
+
+int transport_open_access(struct transport *transport, enum sip_transport kind,
+                          const struct address *peer, struct hop *out)
+{
+	return open_side(transport, SIDE_ACCESS, kind, peer, out);
 }
 
 const char *transport_sent_by(const struct transport *transport, const struct hop *hop)

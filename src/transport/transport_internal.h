@@ -131,6 +131,10 @@ void listener_stop_accepting(struct listener *listener);
 /* ---- local.c ---- */
 /* The number of this address of ours, 0 if there is no more room. */
 uint8_t local_number(struct transport *transport, const struct address *address);
+/* For a way that we open from a listener that names none of our addresses: the one that the kernel would send from;
+ * 0: the listener has a name, or there is no way. */
+uint8_t local_toward(struct transport *transport, const struct listener *listener,
+                     const struct address *peer);
 const struct local *local_find(const struct transport *transport, uint8_t number);
 void locals_free(struct transport *transport);
 
@@ -213,7 +217,7 @@ struct connection {
 };
 
 struct connection *connection_find(const struct transport *transport, const struct hop *hop);
-struct connection *connection_find_pooled(const struct transport *transport,
+struct connection *connection_find_pooled(const struct transport *transport, enum side side,
                                           enum sip_transport kind, const struct address *peer);
 /* Takes the descriptor in any case. opened_by_us: it is connecting, else open. */
 int connection_create(struct listener *listener, int fd, const struct address *remote,

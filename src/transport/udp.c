@@ -314,8 +314,9 @@ static int udp_open(struct transport *transport, struct listener *listener,
 	memset(out, 0, sizeof(*out));
 	out->worker = transport->worker;
 	out->transport = TRANSPORT_UDP;
-	out->side = SIDE_CORE;
-	out->own_socket = 1;
+	out->side = listener->settings->side;
+	out->own_socket = out->side == SIDE_CORE;
+	out->local = local_toward(transport, listener, peer);
 	out->listener = listener->index;
 	out->remote = *peer;
 	return 0;

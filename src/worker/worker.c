@@ -138,6 +138,12 @@ static int way_open(void *arg, enum sip_transport kind, const struct address *pe
 	return transport_open(((struct worker *)arg)->transport, kind, peer, out);
 }
 
+static int way_open_access(void *arg, enum sip_transport kind, const struct address *peer,
+                           struct hop *out)
+{
+	return transport_open_access(((struct worker *)arg)->transport, kind, peer, out);
+}
+
 static const char *way_sent_by(void *arg, const struct hop *hop)
 {
 	return transport_sent_by(((struct worker *)arg)->transport, hop);
@@ -306,6 +312,7 @@ static int build_proxy(struct worker *worker)
 	struct proxy_ways ways = {
 		.send = way_send,
 		.open = way_open,
+		.open_access = way_open_access,
 		.sent_by = way_sent_by,
 		.pass_packet = way_pass_packet,
 		.report = way_report,

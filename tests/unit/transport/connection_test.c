@@ -156,6 +156,34 @@ static void peer_without_a_route_is_an_error_at_once(void **state)
 	assert_int_equal(stage->closed_count, 0);
 }
 
+/* What comes back on a way that we opened is of the side it was opened to. */
+static void a_way_to_a_trunk_is_of_the_access_side(void **state)
+{
+	struct stage *stage = *state;
+	struct address peer;
+	int listening = peer_socket(SOCK_STREAM, "127.0.3.9:0", &peer);
+	struct hop access, again, core;
+	int fd;
+
+	assert_int_equal(listen(listening, 4), 0);
+	assert_int_equal(transport_open_access(stage->transport, TRANSPORT_TCP, &peer, &access), 0);
+	assert_int_equal(transport_open_access(stage->transport, TRANSPORT_TCP, &peer, &again), 0);
+	assert_int_equal(transport_open(stage->transport, TRANSPORT_TCP, &peer, &core), 0);
+	assert_true(hop_equal(&access, &again));
+	assert_false(hop_equal(&access, &core));
+	assert_int_equal(core.side, SIDE_CORE);
+	stage_send(stage, &access, OPTIONS_TEXT);
+	stage_turns(stage);
+	fd = accept(listening, NULL, NULL);
+	assert_true(fd >= 0);
+	peer_write(fd, OPTIONS_TEXT);
+	stage_until(stage, stage->packet_count == 1);
+	assert_int_equal(stage->packets[0].hop.side, SIDE_ACCESS);
+	assert_true(hop_equal(&stage->packets[0].hop, &access));
+	close(fd);
+	close(listening);
+}
+
 static void closing_writes_first_what_is_queued(void **state)
 {
 	struct stage *stage = *state;
@@ -565,6 +593,7 @@ int main(void)
 		stage_test_closed(connection_that_nobody_answers_times_out),
 		stage_test(reset_is_told_as_reset),
 		stage_test(peer_without_a_route_is_an_error_at_once),
+		stage_test(a_way_to_a_trunk_is_of_the_access_side),
 		stage_test(closing_writes_first_what_is_queued),
 		stage_test_closed(closing_does_not_wait_for_a_peer_that_never_reads),
 		stage_test_closed(idle_access_connection_is_closed_unless_a_flow_pins_it),

@@ -461,6 +461,46 @@ static void transport_without_its_kind_is_not_supported(void **state)
 	                 -EPROTONOSUPPORT);
 }
 
+static void access_requests_leave_from_the_listeners_port(void **state)
+{
+	struct stage *stage = *state;
+	struct address trunk;
+	int fd = peer_socket(SOCK_DGRAM, "127.0.3.9:0", &trunk);
+	struct hop hop;
+
+	assert_int_equal(transport_open_access(stage->transport, TRANSPORT_UDP, &trunk, &hop), 0);
+	assert_int_equal(hop.side, SIDE_ACCESS);
+	assert_string_equal(transport_sent_by(stage->transport, &hop), "edge.example.net:5060");
+	stage_send(stage, &hop, OPTIONS_TEXT);
+	stage_turns(stage);
+	{
+		char text[2048];
+		struct address from;
+		socklen_t length = sizeof(from);
+		ssize_t n = recvfrom(fd, text, sizeof(text), 0, &from.any, &length);
+
+		assert_int_equal(n, strlen(OPTIONS_TEXT));
+		assert_true(address_equal(&from, stage_listener(stage, ACCESS_UDP)));
+	}
+	close(fd);
+}
+
+static void wildcard_without_a_name_names_the_address_it_sends_from(void **state)
+{
+	struct stage *stage = *state;
+	struct address trunk = stage_address("127.0.3.9:5060");
+	char want[ADDRESS_TEXT_MAX];
+	struct hop hop;
+
+	stage->listeners[ACCESS_UDP].bind = stage_address("0.0.0.0:0");
+	stage->listeners[ACCESS_UDP].advertise = "0.0.0.0:0";
+	assert_int_equal(stage_open(stage), 0);
+	assert_int_equal(transport_open_access(stage->transport, TRANSPORT_UDP, &trunk, &hop), 0);
+	snprintf(want, sizeof(want), "127.0.0.1:%u",
+	         address_port(stage_listener(stage, ACCESS_UDP)));
+	assert_string_equal(transport_sent_by(stage->transport, &hop), want);
+}
+
 static void scene(void *arg)
 {
 	struct stage *stage = arg;
@@ -508,6 +548,8 @@ int main(void)
 		stage_test_closed(dual_wildcard_answers_both_families),
 		stage_test(second_process_on_the_port_is_told_so),
 		stage_test(transport_without_its_kind_is_not_supported),
+		stage_test(access_requests_leave_from_the_listeners_port),
+		stage_test_closed(wildcard_without_a_name_names_the_address_it_sends_from),
 		stage_test_closed(every_allocation_may_fail),
 	};
 
