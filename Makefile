@@ -22,7 +22,7 @@ CFLAGS_ALL := -std=gnu11 $(OPT) -g -fno-omit-frame-pointer -pthread -Wall -Wextr
 	-Werror -D_GNU_SOURCE= -Iinclude -DBONO_VERSION='"$(VERSION)"' $(SAN) $(CFLAGS)
 # sofia's headers are seen by src/sip only; the others of PACKAGES stand in the system's path.
 SOFIA_CFLAGS = $(shell pkg-config --cflags sofia-sip-ua | sed 's/-I/-isystem /g')
-LIBS = -lsofia-sip-ua $(shell pkg-config --libs $(PACKAGES)) -lresolv -pthread -lm
+LIBS = -lsofia-sip-ua $(shell pkg-config --libs $(PACKAGES)) -lresolv -lwslay -pthread -lm
 
 LAYERS := base sip config metrics loop transport transaction flow upstream proxy worker admin control
 deps_base := base
@@ -47,7 +47,7 @@ say = $(if $(V),,@printf '  %-6s %s\n' $(1) $(2))
 
 # What Debian calls the things that we need: to build, and to prove.
 DEBIAN_BUILD := gcc pkgconf libc6-dev libsofia-sip-ua-dev libevent-dev libssl-dev libjansson-dev \
-	libyaml-dev libsystemd-dev libc-ares-dev python3-minimal
+	libyaml-dev libsystemd-dev libc-ares-dev libwslay-dev python3-minimal
 DEBIAN_TEST := libcmocka-dev clang libclang-rt-dev sip-tester baresip-core kamailio \
 	kamailio-outbound-modules kamailio-extra-modules prometheus tshark knot iproute2 nftables python3 python3-pytest python3-yaml
 
@@ -73,7 +73,8 @@ PRESENT := $(BUILD)/.present
 $(PRESENT):
 	@scripts/deps present $(CC):gcc pkg-config:pkgconf sofia-sip-ua=libsofia-sip-ua-dev libevent=libevent-dev \
 		libevent_pthreads=libevent-dev openssl=libssl-dev jansson=libjansson-dev yaml-0.1=libyaml-dev \
-		libsystemd=libsystemd-dev libcares=libc-ares-dev
+		libsystemd=libsystemd-dev libcares=libc-ares-dev \
+		wslay/wslay.h:libwslay-dev
 	@mkdir -p $(@D)
 	@touch $@
 $(PRESENT)-tests: | $(PRESENT)

@@ -58,6 +58,7 @@ enum metrics_label {
 	LABEL_SITE_TO,            /* the same, as label to_site */
 	LABEL_DNS_NAME,           /* metrics_name_dns */
 	LABEL_DNS_RESULT,         /* enum dns_result */
+	LABEL_UPGRADE_RESULT,     /* enum upgrade_result */
 	LABEL_LOOP,               /* metrics_create */
 	LABELS
 };
@@ -117,6 +118,20 @@ enum dns_result {
 	DNS_RESULT_FAILED /* no answer, or none that could be used, to some question of it at least */
 };
 
+/* How an HTTP request on a WebSocket listener ended (RFC 6455 4.2). */
+enum upgrade_result {
+	UPGRADE_ACCEPTED,
+	UPGRADE_BAD_REQUEST,    /* 400 */
+	UPGRADE_BAD_METHOD,     /* 405: no GET */
+	UPGRADE_NOT_ASKED,      /* 426: a plain request */
+	UPGRADE_BAD_VERSION,    /* 426: no version 13 */
+	UPGRADE_NO_SUBPROTOCOL, /* 400: sip is not offered */
+	UPGRADE_BAD_ORIGIN,     /* 403 */
+	UPGRADE_TOO_LARGE,      /* 413 */
+	UPGRADE_SLOW,           /* 408 */
+	UPGRADE_RESULTS
+};
+
 /* The guard's verdicts but GUARD_PASS, the message's faults but SOUND and GUARDED, the framer's. */
 enum parse_error_reason {
 	PARSE_ERROR_TOO_LARGE,
@@ -141,6 +156,8 @@ enum parse_error_reason {
 	PARSE_ERROR_FRAME_BAD_LENGTH,
 	PARSE_ERROR_FRAME_BAD_BYTES,
 	PARSE_ERROR_FRAME_SLOW,
+	PARSE_ERROR_FRAME_PROTOCOL, /* WebSocket: RFC 6455 broken */
+	PARSE_ERROR_FRAME_NOT_UTF8, /* WebSocket: a text message */
 	PARSE_ERROR_OTHER
 };
 /* enum guard_verdict (not GUARD_PASS), enum message_fault (not SOUND, GUARDED), enum framer_verdict (from

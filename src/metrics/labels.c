@@ -50,6 +50,8 @@ static const char *const parse_error_reason[] = {
 	"frame_bad_length",
 	"frame_bad_bytes",
 	"frame_slow",
+	"frame_protocol",
+	"frame_not_utf8",
 	"other",
 };
 static const char *const target_state[] = {
@@ -76,6 +78,11 @@ static const char *const stun_result[] = {
 static const char *const close_reason[] = {
 	"peer",      "reset", "refused",    "unreachable", "connect_timeout", "frame_too_long",
 	"frame_bad", "slow",  "queue_full", "idle",        "limit",           "local",
+};
+
+static const char *const upgrade_result[] = {
+	"accepted",       "bad_request", "bad_method", "not_asked", "bad_version",
+	"no_subprotocol", "bad_origin",  "too_large",  "slow",
 };
 
 #define VALUES(name, values)                                                                       \
@@ -110,6 +117,7 @@ static const struct {
 	[LABEL_SITE_TO] = {"to_site", NULL, METRICS_SITES_MAX},
 	[LABEL_DNS_NAME] = {"name", NULL, METRICS_NAMES_MAX},
 	[LABEL_DNS_RESULT] = VALUES("result", dns_result),
+	[LABEL_UPGRADE_RESULT] = VALUES("result", upgrade_result),
 	[LABEL_LOOP] = {"loop", NULL, 1},
 };
 
@@ -120,6 +128,7 @@ _Static_assert(ARRAY_LENGTH(rejected_class) == REJECTED_CLASS_PACKET + 1, "a cla
 _Static_assert(ARRAY_LENGTH(parse_error_reason) == PARSE_ERROR_OTHER + 1,
                "a reason without a name");
 _Static_assert(ARRAY_LENGTH(failover_reason) == FAILOVER_OTHER + 1, "a reason without a name");
+_Static_assert(ARRAY_LENGTH(upgrade_result) == UPGRADE_RESULTS, "a result without a name");
 _Static_assert(ARRAY_LENGTH(lost_reason) == LOST_OTHER + 1, "a reason without a name");
 
 unsigned metrics_label_size(enum metrics_label label)
