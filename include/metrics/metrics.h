@@ -28,7 +28,8 @@ enum metric {
 #define METRICS_LOOPS_MAX 257 /* 256 workers (the owner's number in a branch has 8 bits), control */
 #define METRICS_SITES_MAX 32  /* config/schema.c allows no more */
 #define METRICS_TARGETS_MAX 1024 /* VIEW_TARGETS_MAX */
-#define METRICS_NAMES_MAX 256    /* of DNS: config/check.c allows no more */
+#define METRICS_CERTIFICATES_MAX 64
+#define METRICS_NAMES_MAX 256 /* of DNS: config/check.c allows no more */
 
 /*
  * Labels. Most values are those of an enumeration that lives above this layer (named here) and keep its
@@ -52,6 +53,8 @@ enum metrics_label {
 	LABEL_FLOW_CLOSE,         /* enum flow_close */
 	LABEL_STUN_RESULT,        /* enum stun_result */
 	LABEL_CLOSE_REASON,       /* enum close_reason */
+	LABEL_TLS_RESULT,         /* enum tls_result */
+	LABEL_CERTIFICATE,        /* metrics_name_certificate */
 	LABEL_TARGET,             /* metrics_name_target */
 	LABEL_SITE,               /* metrics_name_site */
 	LABEL_SITE_FROM,          /* the same, as label from_site */
@@ -110,6 +113,27 @@ enum failover_reason {
 	FAILOVER_TIMEOUT,    /* the transaction timed out */
 	FAILOVER_OVERLOADED, /* 503 */
 	FAILOVER_OTHER
+};
+
+/* How a TLS handshake ended. */
+enum tls_result {
+	TLS_RESULT_OK,
+	TLS_RESULT_RESUMED,
+	TLS_RESULT_TIMEOUT,
+	TLS_RESULT_PEER_CLOSED,
+	TLS_RESULT_NO_SHARED_VERSION,
+	TLS_RESULT_NO_SHARED_CIPHER,
+	TLS_RESULT_PROTOCOL,
+	TLS_RESULT_NO_CLIENT_CERTIFICATE,
+	TLS_RESULT_UNKNOWN_CA,
+	TLS_RESULT_EXPIRED,
+	TLS_RESULT_NOT_YET_VALID,
+	TLS_RESULT_WRONG_NAME,
+	TLS_RESULT_OTHER_CERTIFICATE,
+	TLS_RESULT_PEER_ALERT, /* the peer refused us */
+	TLS_RESULT_NOT_TLS,    /* plain SIP or HTTP on a TLS port */
+	TLS_RESULT_BUDGET,     /* too many under way */
+	TLS_RESULT_OTHER
 };
 
 enum dns_result {
@@ -213,6 +237,8 @@ int64_t metrics_total(const struct metrics_registry *registry, enum metric metri
 int metrics_name_site(struct metrics_registry *registry, unsigned index, const char *site);
 int metrics_name_target(struct metrics_registry *registry, unsigned id, const char *site,
                         const char *target);
+/* name NULL: no longer written. */
+int metrics_name_certificate(struct metrics_registry *registry, unsigned index, const char *name);
 int metrics_name_dns(struct metrics_registry *registry, unsigned index, const char *name);
 
 /* Prometheus text exposition 0.0.4 of everything. */

@@ -32,11 +32,9 @@ struct proxy_settings { /* static for the life of the process; lent */
 struct proxy_ways {
 	/* as transport_send, transport_open (to the core), transport_sent_by */
 	int (*send)(void *arg, const struct hop *hop, struct bytes **bytes);
-	int (*open)(void *arg, enum sip_transport kind, const struct address *peer,
-	            struct hop *out);
+	int (*open)(void *arg, const struct transport_peer *peer, struct hop *out);
 	/* as transport_open_access: to a trunk or a PBX */
-	int (*open_access)(void *arg, enum sip_transport kind, const struct address *peer,
-	                   struct hop *out);
+	int (*open_access)(void *arg, const struct transport_peer *peer, struct hop *out);
 	const char *(*sent_by)(void *arg, const struct hop *hop);
 	/* The packet belongs to another worker of this process: give it a copy of the bytes. */
 	void (*pass_packet)(void *arg, uint8_t worker, const struct packet *packet);

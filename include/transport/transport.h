@@ -17,6 +17,7 @@
 #include "loop/loop.h"
 #include "metrics/metrics.h"
 #include "sip/via.h"
+#include "transport/tls.h"
 
 enum side { SIDE_ACCESS, SIDE_CORE, SIDES };
 const char *side_name(enum side side);
@@ -51,6 +52,18 @@ struct listener_settings { /* static for the life of the process (reload comes l
 	/* core: who may send; others are dropped and counted. An empty list allows nobody. Access: unused */
 	const struct address_range *allow;
 	unsigned allow_count;
+
+	const char *tls; /* tls, wss: the profile; else NULL */
+	enum tls_client_certificate client_certificate;
+	/* core, tls: DNS and URI names (RFC 5922 7.1) of which the client's certificate must show one. Without: the
+	 * addresses in `allow` alone decide. With names and no addresses: from anywhere, but only these. */
+	const char *const *allow_names;
+	unsigned allow_name_count;
+	/* streams: from these addresses, and from nobody else, a PROXY protocol header comes first */
+	const struct address_range *proxy_from;
+	unsigned proxy_from_count;
+	const char *const *origins; /* ws, wss: Origin must be one of these; none: any */
+	unsigned origin_count;
 };
 
 struct transport_settings {
@@ -60,11 +73,16 @@ struct transport_settings {
 	size_t message_bytes; /* longest message */
 	/* accepted by this worker, on each side; those we open are not limited */
 	unsigned max_connections;
+	unsigned max_connections_per_address; /* of those accepted by this worker; 0: no limit */
+	unsigned tls_handshakes; /* under way at once on this worker; 0: TLS_HANDSHAKES_DEFAULT */
+	uint64_t websocket_ping_ms; /* a WebSocket silent that long is pinged; 0: never */
 	size_t connection_queue_bytes; /* waiting to be written on one connection; beyond: closed, QUEUE_FULL */
 	uint64_t connect_timeout_ms;
 	uint64_t idle_ms; /* an access connection that no registered flow pins, silent that long */
 	uint64_t partial_ms; /* a message begun must be whole within this, else closed (slow) */
 };
+
+#define TLS_HANDSHAKES_DEFAULT 256
 
 struct packet {
 	struct slice bytes; /* one whole message (or datagram); good during the callback only */
@@ -82,8 +100,11 @@ enum close_reason {
 	CLOSE_SLOW,      /* a message begun was not finished in time */
 	CLOSE_QUEUE_FULL,
 	CLOSE_IDLE,
-	CLOSE_LIMIT, /* too many connections */
-	CLOSE_LOCAL, /* transport_close or shutdown */
+	CLOSE_LIMIT,        /* too many connections */
+	CLOSE_LOCAL,        /* transport_close or shutdown */
+	CLOSE_TLS,          /* the handshake or a record failed */
+	CLOSE_WEBSOCKET,    /* the peer broke RFC 6455 */
+	CLOSE_PROXY_HEADER, /* no PROXY protocol where one is due, or a bad one */
 	CLOSE_REASONS
 };
 const char *close_reason_name(enum close_reason reason);
@@ -115,17 +136,26 @@ void transport_destroy(struct transport **transport);
 /* Tell where the others live, once all are created, before any loop runs. */
 void transport_set_siblings(struct transport *transport, struct transport *const *siblings);
 
+/* Whom to reach; lent. */
+struct transport_peer {
+	enum sip_transport transport;
+	const struct address *address;
+	const char *tls; /* the profile; NULL: none */
+	const char *
+		name; /* RFC 5922: what its certificate must show; NULL: the address itself (IP SAN) */
+};
+
 /*
- * A way to a core peer: the pooled connection of this worker to that address (made and connecting if there
- * is none), or this worker's own UDP core socket. listener: the core listener of that transport whose
- * name goes into our Via. Never waits. -EMFILE, -ENETUNREACH..., -EPROTONOSUPPORT without such a listener.
+ * A way to a core peer: the pooled connection of this worker to that peer, all four of it alike (made and
+ * connecting if there is none), or this worker's own UDP core socket. listener: the core listener of that transport
+ * whose name goes into our Via. Never waits. -EMFILE, -ENETUNREACH..., -EPROTONOSUPPORT without such a listener,
+ * -EINVAL over TLS without a profile, or one that is not in the book.
  */
-int transport_open(struct transport *transport, enum sip_transport kind, const struct address *peer,
-                   struct hop *out);
+int transport_open(struct transport *transport, const struct transport_peer *peer, struct hop *out);
 /* The same to a peer of the access side (a trunk, a PBX): from an access listener; over UDP from its own port. What
  * comes back on it is of the access side too: a way that we opened makes nobody a member of the core. */
-int transport_open_access(struct transport *transport, enum sip_transport kind,
-                          const struct address *peer, struct hop *out);
+int transport_open_access(struct transport *transport, const struct transport_peer *peer,
+                          struct hop *out);
 /* The value of our own sent-by on this hop: "host:port" for Via (for UDP toward the core that worker's own
  * port; else the listener's advertise, or, where that is a wildcard, the address the hop came to). Static
  * while the transport lives. */

@@ -54,11 +54,12 @@ struct failover_target_spec {
 	unsigned weight;
 	unsigned priority; /* 0 first; the next only when none of it is usable (RFC 2782) */
 	const char *host;  /* the configured name it was found by; NULL: configured as an address */
+	const char *tls, *tls_name; /* as in struct view_target */
 };
 
 /*
  * From now on these are the targets of the site (index as in the view). A target is the same one if name, address
- * and transport are: it keeps its id and its health, and takes the new weight and URI. Others are new: UNKNOWN,
+ * and transport are: it keeps its id and its health, and takes the new weight, URI and TLS. Others are new: UNKNOWN,
  * probed at once. Those no longer named drain: they are DRAINING (no new work, dialogs go on) for
  * FAILOVER_REMOVED_MS, then leave the view; one that is named again meanwhile is back. An id is given to another target only when
  * no view shows it any more and no transaction may remember it.

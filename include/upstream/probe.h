@@ -18,8 +18,7 @@ typedef void probe_done_fn(void *arg, uint32_t target_id, uint32_t generation,
 
 /* open: as transport_open (tests bring their own); sent_by: as transport_sent_by. */
 struct probe_ways {
-	int (*open)(void *arg, enum sip_transport kind, const struct address *peer,
-	            struct hop *out);
+	int (*open)(void *arg, const struct transport_peer *peer, struct hop *out);
 	const char *(*sent_by)(void *arg, const struct hop *hop);
 	void *arg;
 };

@@ -33,6 +33,9 @@ struct view_target {
 	struct address address;
 	enum sip_transport transport;
 	const char *host; /* the name that DNS found it by; NULL: none */
+	const char *tls;  /* the profile to reach it by; NULL: none */
+	const char *
+		tls_name; /* RFC 5922: what its certificate must show; NULL: the address (IP SAN) */
 	unsigned
 		priority; /* 0 first; within a site the next only when none of it is usable (RFC 2782) */
 	unsigned weight;     /* as configured */
@@ -98,6 +101,10 @@ struct view {
 int view_create(const struct view *like, struct view **out);
 /* May be given work without panic: UNKNOWN, UP, DEGRADED. */
 bool target_state_is_usable(enum target_state state);
+
+/* As transport_open wants it; lent as the target is. Upstream, probes and traffic share the connection. */
+struct transport_peer;
+void view_target_peer(const struct view_target *target, struct transport_peer *out);
 
 const struct view_target *view_find_id(const struct view *view, uint32_t id);
 const struct view_target *view_find_address(const struct view *view, const struct address *address,

@@ -45,7 +45,9 @@ int forward_open(struct sprout *sprout, const struct uri *uri, struct hop *out)
 		log_debug("%s: next hop is no address, %.*s", sprout->name, SLICE_ARGS(uri->text));
 		return -EHOSTUNREACH;
 	}
-	err = transport_open(sprout->transport, transport, &address, out);
+	err = transport_open(sprout->transport,
+	                     &(struct transport_peer){.transport = transport, .address = &address},
+	                     out);
 	if (err != 0)
 		log_warning("%s: no way to %.*s, %s", sprout->name, SLICE_ARGS(uri->text),
 		            error_text(err));

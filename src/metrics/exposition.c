@@ -49,6 +49,8 @@ static const char *label_text(const struct series *series, unsigned label)
 		return metrics_site_name(series->registry, series->index[label]);
 	case LABEL_DNS_NAME:
 		return metrics_dns_name(series->registry, series->index[label]);
+	case LABEL_CERTIFICATE:
+		return metrics_certificate_name(series->registry, series->index[label]);
 	case LABEL_LOOP:
 		return metrics_loop_name(series->registry, (unsigned)series->loop);
 	default:
@@ -158,6 +160,8 @@ static bool is_named(const struct metrics_registry *registry, enum metrics_label
 		return metrics_site_name(registry, index) != NULL;
 	case LABEL_DNS_NAME:
 		return metrics_dns_name(registry, index) != NULL;
+	case LABEL_CERTIFICATE:
+		return metrics_certificate_name(registry, index) != NULL;
 	case LABEL_TARGET:
 		return metrics_target_name(registry, index, &site) != NULL;
 	default:

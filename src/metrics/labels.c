@@ -76,8 +76,29 @@ static const char *const stun_result[] = {
 	"no_cookie", "malformed", "bad_fingerprint",
 };
 static const char *const close_reason[] = {
-	"peer",      "reset", "refused",    "unreachable", "connect_timeout", "frame_too_long",
-	"frame_bad", "slow",  "queue_full", "idle",        "limit",           "local",
+	"peer",           "reset",     "refused", "unreachable", "connect_timeout",
+	"frame_too_long", "frame_bad", "slow",    "queue_full",  "idle",
+	"limit",          "local",     "tls",     "websocket",   "proxy_header",
+};
+
+static const char *const tls_result[] = {
+	"ok",
+	"resumed",
+	"timeout",
+	"peer_closed",
+	"no_shared_version",
+	"no_shared_cipher",
+	"protocol",
+	"no_client_certificate",
+	"unknown_ca",
+	"expired",
+	"not_yet_valid",
+	"wrong_name",
+	"other_certificate",
+	"peer_alert",
+	"not_tls",
+	"budget",
+	"other",
 };
 
 static const char *const upgrade_result[] = {
@@ -111,6 +132,8 @@ static const struct {
 	[LABEL_FLOW_CLOSE] = VALUES("reason", flow_close),
 	[LABEL_STUN_RESULT] = VALUES("result", stun_result),
 	[LABEL_CLOSE_REASON] = VALUES("reason", close_reason),
+	[LABEL_TLS_RESULT] = VALUES("result", tls_result),
+	[LABEL_CERTIFICATE] = {"name", NULL, METRICS_CERTIFICATES_MAX},
 	[LABEL_TARGET] = {"target", NULL, METRICS_TARGETS_MAX},
 	[LABEL_SITE] = {"site", NULL, METRICS_SITES_MAX},
 	[LABEL_SITE_FROM] = {"from_site", NULL, METRICS_SITES_MAX},
@@ -129,6 +152,7 @@ _Static_assert(ARRAY_LENGTH(parse_error_reason) == PARSE_ERROR_OTHER + 1,
                "a reason without a name");
 _Static_assert(ARRAY_LENGTH(failover_reason) == FAILOVER_OTHER + 1, "a reason without a name");
 _Static_assert(ARRAY_LENGTH(upgrade_result) == UPGRADE_RESULTS, "a result without a name");
+_Static_assert(ARRAY_LENGTH(tls_result) == TLS_RESULT_OTHER + 1, "a result without a name");
 _Static_assert(ARRAY_LENGTH(lost_reason) == LOST_OTHER + 1, "a reason without a name");
 
 unsigned metrics_label_size(enum metrics_label label)

@@ -29,7 +29,9 @@ enum {
 	SIZE_FAILOVER_REASON = FAILOVER_OTHER + 1,
 	SIZE_FLOW_CLOSE = 7,
 	SIZE_STUN_RESULT = 7,
-	SIZE_CLOSE_REASON = 12,
+	SIZE_CLOSE_REASON = 15,
+	SIZE_TLS_RESULT = TLS_RESULT_OTHER + 1,
+	SIZE_CERTIFICATE = METRICS_CERTIFICATES_MAX,
 	SIZE_TARGET = METRICS_TARGETS_MAX,
 	SIZE_SITE = METRICS_SITES_MAX,
 	SIZE_SITE_FROM = METRICS_SITES_MAX,
@@ -116,6 +118,7 @@ struct metrics_registry {
 	char *sites[METRICS_SITES_MAX];
 	struct target_name targets[METRICS_TARGETS_MAX];
 	char *names[METRICS_NAMES_MAX];
+	char *certificates[METRICS_CERTIFICATES_MAX];
 };
 
 int metrics_registry_create(struct metrics_registry **out)
@@ -152,6 +155,8 @@ void metrics_registry_destroy(struct metrics_registry **registry)
 	}
 	for (unsigned i = 0; i < METRICS_NAMES_MAX; i++)
 		memory_free(r->names[i]);
+	for (unsigned i = 0; i < METRICS_CERTIFICATES_MAX; i++)
+		memory_free(r->certificates[i]);
 	memory_free(r);
 }
 
@@ -340,6 +345,17 @@ int metrics_name_dns(struct metrics_registry *registry, unsigned index, const ch
 	return replace_text(&registry->names[index], name);
 }
 
+int metrics_name_certificate(struct metrics_registry *registry, unsigned index, const char *name)
+{
+	if (index >= METRICS_CERTIFICATES_MAX)
+		return -ERANGE;
+	if (name != NULL)
+		return replace_text(&registry->certificates[index], name);
+	memory_free(registry->certificates[index]);
+	registry->certificates[index] = NULL;
+	return 0;
+}
+
 unsigned metrics_loop_count(const struct metrics_registry *registry)
 {
 	return registry->count;
@@ -353,6 +369,11 @@ const char *metrics_loop_name(const struct metrics_registry *registry, unsigned 
 const char *metrics_site_name(const struct metrics_registry *registry, unsigned index)
 {
 	return registry->sites[index];
+}
+
+const char *metrics_certificate_name(const struct metrics_registry *registry, unsigned index)
+{
+	return registry->certificates[index];
 }
 
 const char *metrics_dns_name(const struct metrics_registry *registry, unsigned index)

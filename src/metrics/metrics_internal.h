@@ -41,6 +41,7 @@ int64_t metrics_loop_cell(const struct metrics_registry *registry, unsigned loop
 unsigned metrics_loop_count(const struct metrics_registry *registry);
 const char *metrics_loop_name(const struct metrics_registry *registry, unsigned loop);
 /* NULL: not named. */
+const char *metrics_certificate_name(const struct metrics_registry *registry, unsigned index);
 const char *metrics_dns_name(const struct metrics_registry *registry, unsigned index);
 const char *metrics_site_name(const struct metrics_registry *registry, unsigned index);
 const char *metrics_target_name(const struct metrics_registry *registry, unsigned id,

@@ -364,11 +364,13 @@ static bool is_no_way_there(int err)
 static int attempt_target(struct response_context *context, const struct view_target *target)
 {
 	struct proxy *proxy = context->proxy;
+	struct transport_peer peer;
 	struct hop hop;
 	int err;
 
 	pick_mark_tried(&context->tried, target->id);
-	err = proxy->ways.open(proxy->ways.arg, target->transport, &target->address, &hop);
+	view_target_peer(target, &peer);
+	err = proxy->ways.open(proxy->ways.arg, &peer, &hop);
 	if (err == 0)
 		err = attempt_start(context, &hop, target);
 	if (err == 0)

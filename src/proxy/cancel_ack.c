@@ -67,6 +67,7 @@ void ack_forward(struct incoming *in, const struct request_plan *plan)
 	struct proxy_ways *ways = &proxy->ways;
 	const struct view_target *target = NULL;
 	struct hop hop = plan->hop;
+	struct transport_peer peer;
 	char branch[BRANCH_TEXT_MAX];
 	struct bytes *base;
 	struct bytes *flat;
@@ -74,8 +75,10 @@ void ack_forward(struct incoming *in, const struct request_plan *plan)
 
 	if (!plan->fixed) {
 		target = ack_target(proxy, plan);
-		if (target == NULL ||
-		    ways->open(ways->arg, target->transport, &target->address, &hop) != 0)
+		if (target == NULL)
+			return;
+		view_target_peer(target, &peer);
+		if (ways->open(ways->arg, &peer, &hop) != 0)
 			return;
 	}
 	base = message_serialize(in->message, true);

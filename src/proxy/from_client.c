@@ -5,6 +5,8 @@
  */
 #include "proxy_internal.h"
 
+#include <string.h>
+
 #include "base/hash.h"
 
 static int assert_identity(struct incoming *in, struct slice identity)
@@ -61,6 +63,27 @@ static int route_initial(struct incoming *in, const struct binding *binding,
 	return message_append(in->message, "Route", service_route);
 }
 
+#define OWN_NAME_MAX 256 /* a host name has 253 bytes at most */
+
+/* Ourselves as a peer. Over TLS our certificate shows the name that we advertise. */
+static void own_peer(const struct listener_settings *core, const struct address *self, char *name,
+                     struct transport_peer *out)
+{
+	struct slice host = slice_from_string(core->advertise);
+	const char *colon = strrchr(core->advertise, ':');
+	struct address literal;
+
+	*out = (struct transport_peer){core->transport, self, core->tls, NULL};
+	if (colon != NULL)
+		host.length = (size_t)(colon - core->advertise);
+	if (address_parse(slice_from_string(core->advertise), &literal) ||
+	    host.length >= OWN_NAME_MAX)
+		return;
+	memcpy(name, host.data, host.length);
+	name[host.length] = '\0';
+	out->name = name;
+}
+
 /* The next Route is an entry of ours with another token: a call between two of our own clients where no
  * Sprout stayed in the path. It comes to us once more, on the core side. */
 static bool plan_spiral(struct incoming *in, struct request_plan *plan)
@@ -70,13 +93,16 @@ static bool plan_spiral(struct incoming *in, struct request_plan *plan)
 	struct proxy_ways *ways = &in->proxy->ways;
 	struct name_addr next;
 	struct address self = core->bind;
+	struct transport_peer peer;
+	char name[OWN_NAME_MAX];
 
 	if (!message_address(in->message, HEADER_ROUTE, 0, &next) ||
 	    !uri_names_us(in->proxy, &next.uri))
 		return false;
 	if (address_is_wildcard(&self) && !address_parse(slice_from_string(core->advertise), &self))
 		return false;
-	plan->fixed = ways->open(ways->arg, core->transport, &self, &plan->hop) == 0;
+	own_peer(core, &self, name, &peer);
+	plan->fixed = ways->open(ways->arg, &peer, &plan->hop) == 0;
 	return plan->fixed;
 }
 

@@ -32,6 +32,9 @@ const char *close_reason_name(enum close_reason reason)
 		[CLOSE_IDLE] = "idle",
 		[CLOSE_LIMIT] = "limit",
 		[CLOSE_LOCAL] = "local",
+		[CLOSE_TLS] = "tls",
+		[CLOSE_WEBSOCKET] = "websocket",
+		[CLOSE_PROXY_HEADER] = "proxy_header",
 	};
 
 	ASSERT((unsigned)reason < CLOSE_REASONS);

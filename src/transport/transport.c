@@ -267,10 +267,11 @@ static struct listener *listener_toward(struct transport *transport, enum side s
 	return dual;
 }
 
-static int open_side(struct transport *transport, enum side side, enum sip_transport kind,
-                     const struct address *peer, struct hop *out)
+static int open_side(struct transport *transport, enum side side, const struct transport_peer *peer,
+                     struct hop *out)
 {
-	struct address address = *peer;
+	const enum sip_transport kind = peer->transport;
+	struct address address = *peer->address;
 	struct listener *listener;
 
 	ASSERT(loop_is_self(transport->loop) && kind < TRANSPORTS);
@@ -281,16 +282,15 @@ static int open_side(struct transport *transport, enum side side, enum sip_trans
 	return kinds[kind]->open(transport, listener, &address, out);
 }
 
-int transport_open(struct transport *transport, enum sip_transport kind, const struct address *peer,
-                   struct hop *out)
+int transport_open(struct transport *transport, const struct transport_peer *peer, struct hop *out)
 {
-	return open_side(transport, SIDE_CORE, kind, peer, out);
+	return open_side(transport, SIDE_CORE, peer, out);
 }
 
-int transport_open_access(struct transport *transport, enum sip_transport kind,
-                          const struct address *peer, struct hop *out)
+int transport_open_access(struct transport *transport, const struct transport_peer *peer,
+                          struct hop *out)
 {
-	return open_side(transport, SIDE_ACCESS, kind, peer, out);
+	return open_side(transport, SIDE_ACCESS, peer, out);
 }
 
 const char *transport_sent_by(const struct transport *transport, const struct hop *hop)

@@ -21,6 +21,8 @@ static void show_target(const struct watch *watch, struct view_target *out)
 		.address = watch->address,
 		.transport = watch->transport,
 		.host = watch->host,
+		.tls = watch->tls,
+		.tls_name = watch->tls_name,
 		.priority = watch->priority,
 		.weight = watch->weight,
 		.weight_cut = health_weight_cut(health),

@@ -133,10 +133,12 @@ static int probe_start(struct probe *probe, const struct view_target *target)
 	struct probes *probes = probe->probes;
 	char branch[BRANCH_TEXT_MAX];
 	struct bytes *request;
+	struct transport_peer peer;
 	struct hop hop;
 	int err;
 
-	err = probes->ways.open(probes->ways.arg, target->transport, &target->address, &hop);
+	view_target_peer(target, &peer);
+	err = probes->ways.open(probes->ways.arg, &peer, &hop);
 	if (err != 0)
 		return err;
 	branch_mint(probes->branches, 0, branch);

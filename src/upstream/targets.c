@@ -127,6 +127,8 @@ void watch_free(struct watch *watch)
 	memory_free(watch->uri);
 	memory_free(watch->route_uri);
 	memory_free(watch->host);
+	memory_free(watch->tls);
+	memory_free(watch->tls_name);
 	memory_free(watch);
 }
 
@@ -144,6 +146,32 @@ static int watch_take_uri(struct watch *watch, const char *uri)
 	watch->uri = copy;
 	watch->route_uri = route_uri;
 	return 0;
+}
+
+/* NULL stays NULL. */
+static int copy_text(const char *from, char **out)
+{
+	char *copy = from != NULL ? memory_strdup(from) : NULL;
+
+	if (from != NULL && copy == NULL)
+		return -ENOMEM;
+	memory_free(*out);
+	*out = copy;
+	return 0;
+}
+
+static int watch_copy_texts(struct watch *watch, const struct failover_target_spec *spec)
+{
+	int err;
+
+	err = copy_text(spec->name, &watch->name);
+	if (err == 0)
+		err = copy_text(spec->host, &watch->host);
+	if (err == 0)
+		err = copy_text(spec->tls, &watch->tls);
+	if (err == 0)
+		err = copy_text(spec->tls_name, &watch->tls_name);
+	return err == 0 ? watch_take_uri(watch, spec->uri) : err;
 }
 
 static void watch_init(struct failover *failover, struct watch *watch, uint32_t id, unsigned site,
@@ -178,11 +206,7 @@ static int watch_create(struct failover *failover, unsigned site,
 	if (watch == NULL)
 		return -ENOMEM;
 	watch_init(failover, watch, id, site, spec);
-	watch->name = memory_strdup(spec->name);
-	watch->host = spec->host != NULL ? memory_strdup(spec->host) : NULL;
-	err = watch->name == NULL || (spec->host != NULL && watch->host == NULL)
-	              ? -ENOMEM
-	              : watch_take_uri(watch, spec->uri);
+	err = watch_copy_texts(watch, spec);
 	if (err == 0 && failover->registry != NULL)
 		err = metrics_name_target(failover->registry, id, failover->sites[site].name,
 		                          watch->name);
@@ -282,6 +306,24 @@ void site_free(struct site *site)
 
 /* ---- lists at run time ---- */
 
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static int watch_renew(struct watch *watch, const struct failover_target_spec *spec)
+{
+	int err = 0;
+
+	if (!same_text(watch->tls, spec->tls))
+		err = copy_text(spec->tls, &watch->tls);
+	if (err == 0 && !same_text(watch->tls_name, spec->tls_name))
+		err = copy_text(spec->tls_name, &watch->tls_name);
+	if (err == 0 && strcmp(watch->uri, spec->uri) != 0)
+		err = watch_take_uri(watch, spec->uri);
+	return err;
+}
+
 static bool watch_is(const struct watch *watch, const struct failover_target_spec *spec)
 {
 	return strcmp(watch->name, spec->name) == 0 && watch->transport == spec->transport &&
@@ -310,7 +352,7 @@ static int claim(struct failover *failover, unsigned site, const struct failover
 		return 0; /* told twice */
 	if (watch != NULL) {
 		watch->claimed = true;
-		return strcmp(watch->uri, spec->uri) != 0 ? watch_take_uri(watch, spec->uri) : 0;
+		return watch_renew(watch, spec);
 	}
 	err = watch_create(failover, site, spec, &watch);
 	if (err == 0)

@@ -112,6 +112,7 @@ struct watch { /* one target */
 	struct list_link in_site;
 	char *name, *uri, *route_uri; /* owned */
 	char *host;                   /* owned; NULL: none */
+	char *tls, *tls_name;         /* owned; NULL: none */
 	unsigned priority;
 	struct address address;
 	enum sip_transport transport;

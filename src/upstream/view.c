@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "transport/transport.h"
 
 #define SIP_PORT 5060
 #define SIPS_PORT 5061
@@ -55,7 +56,8 @@ static size_t view_text_size(const struct view *like)
 		size += text_size(like->sites[i].name) + text_size(like->sites[i].advertise);
 	for (i = 0; i < like->target_count; i++) {
 		size += text_size(like->targets[i].name) + text_size(like->targets[i].uri) +
-		        text_size(like->targets[i].route_uri) + text_size(like->targets[i].host);
+		        text_size(like->targets[i].route_uri) + text_size(like->targets[i].host) +
+		        text_size(like->targets[i].tls) + text_size(like->targets[i].tls_name);
 	}
 	return size;
 }
@@ -151,6 +153,8 @@ int view_create(const struct view *like, struct view **out)
 		text_keep(&view->targets[i].uri, &place);
 		text_keep(&view->targets[i].route_uri, &place);
 		text_keep(&view->targets[i].host, &place);
+		text_keep(&view->targets[i].tls, &place);
+		text_keep(&view->targets[i].tls_name, &place);
 	}
 	view_judge_sites(view);
 	view->roster = like->roster;
@@ -161,6 +165,16 @@ int view_create(const struct view *like, struct view **out)
 }
 
 /* ---- finding ---- */
+
+void view_target_peer(const struct view_target *target, struct transport_peer *out)
+{
+	*out = (struct transport_peer){
+		.transport = target->transport,
+		.address = &target->address,
+		.tls = target->tls,
+		.name = target->tls_name,
+	};
+}
 
 const struct view_target *view_find_id(const struct view *view, uint32_t id)
 {

@@ -133,15 +133,14 @@ static int way_send(void *arg, const struct hop *hop, struct bytes **bytes)
 	return transport_send(((struct worker *)arg)->transport, hop, bytes);
 }
 
-static int way_open(void *arg, enum sip_transport kind, const struct address *peer, struct hop *out)
+static int way_open(void *arg, const struct transport_peer *peer, struct hop *out)
 {
-	return transport_open(((struct worker *)arg)->transport, kind, peer, out);
+	return transport_open(((struct worker *)arg)->transport, peer, out);
 }
 
-static int way_open_access(void *arg, enum sip_transport kind, const struct address *peer,
-                           struct hop *out)
+static int way_open_access(void *arg, const struct transport_peer *peer, struct hop *out)
 {
-	return transport_open_access(((struct worker *)arg)->transport, kind, peer, out);
+	return transport_open_access(((struct worker *)arg)->transport, peer, out);
 }
 
 static const char *way_sent_by(void *arg, const struct hop *hop)

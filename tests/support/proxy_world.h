@@ -107,9 +107,10 @@ static inline int world_send(void *arg, const struct hop *hop, struct bytes **by
 	return 0;
 }
 
-static inline int world_open(void *arg, enum sip_transport kind, const struct address *peer,
-                             struct hop *out)
+static inline int world_open(void *arg, const struct transport_peer *to, struct hop *out)
 {
+	const struct address *peer = to->address;
+	const enum sip_transport kind = to->transport;
 	struct world *world = arg;
 	int target = world_target_of(peer);
 

@@ -151,7 +151,7 @@ static void peer_without_a_route_is_an_error_at_once(void **state)
 		stage_address("192.0.2.1:5060"); /* from a loopback address: no way out */
 	struct hop hop;
 
-	assert_true(transport_open(stage->transport, TRANSPORT_TCP, &nowhere, &hop) < 0);
+	assert_true(stage_try_open(stage, TRANSPORT_TCP, &nowhere, &hop) < 0);
 	stage_turns(stage);
 	assert_int_equal(stage->closed_count, 0);
 }
@@ -166,9 +166,9 @@ static void a_way_to_a_trunk_is_of_the_access_side(void **state)
 	int fd;
 
 	assert_int_equal(listen(listening, 4), 0);
-	assert_int_equal(transport_open_access(stage->transport, TRANSPORT_TCP, &peer, &access), 0);
-	assert_int_equal(transport_open_access(stage->transport, TRANSPORT_TCP, &peer, &again), 0);
-	assert_int_equal(transport_open(stage->transport, TRANSPORT_TCP, &peer, &core), 0);
+	assert_int_equal(stage_try_open_access(stage, TRANSPORT_TCP, &peer, &access), 0);
+	assert_int_equal(stage_try_open_access(stage, TRANSPORT_TCP, &peer, &again), 0);
+	assert_int_equal(stage_try_open(stage, TRANSPORT_TCP, &peer, &core), 0);
 	assert_true(hop_equal(&access, &again));
 	assert_false(hop_equal(&access, &core));
 	assert_int_equal(core.side, SIDE_CORE);
@@ -560,7 +560,7 @@ static void scene(void *arg)
 
 		assert_int_equal(connect(fd, &to->any, address_length(to)), 0);
 		peer_write(fd, OPTIONS_TEXT MESSAGE_TEXT "\r\n\r\nBEGUN");
-		if (transport_open(stage->transport, TRANSPORT_TCP, &sprout, &hop) == 0) {
+		if (stage_try_open(stage, TRANSPORT_TCP, &sprout, &hop) == 0) {
 			for (unsigned i = 0; i < 6; i++) { /* more than the queue holds in itself */
 				bytes = bytes_copy(SLICE_LITERAL(OPTIONS_TEXT));
 				if (bytes != NULL)

@@ -272,13 +272,29 @@ static inline void stage_send(struct stage *stage, const struct hop *hop, const 
 	assert_int_equal(stage_send_status(stage, hop, text, strlen(text)), 0);
 }
 
+static inline int stage_try_open(struct stage *stage, enum sip_transport kind,
+                                 const struct address *peer, struct hop *out)
+{
+	return transport_open(stage->transport,
+	                      &(struct transport_peer){.transport = kind, .address = peer}, out);
+}
+
+static inline int stage_try_open_access(struct stage *stage, enum sip_transport kind,
+                                        const struct address *peer, struct hop *out)
+{
+	return transport_open_access(stage->transport,
+	                             &(struct transport_peer){.transport = kind, .address = peer},
+	                             out);
+}
+
 static inline struct hop stage_open_hop(struct stage *stage, enum sip_transport kind,
                                         const struct address *peer)
 {
+	const struct transport_peer to = {.transport = kind, .address = peer};
 	struct hop hop;
 
 	stage->in_call = true;
-	assert_int_equal(transport_open(stage->transport, kind, peer, &hop), 0);
+	assert_int_equal(transport_open(stage->transport, &to, &hop), 0);
 	stage->in_call = false;
 	return hop;
 }

@@ -455,10 +455,8 @@ static void transport_without_its_kind_is_not_supported(void **state)
 	struct address peer = stage_address("127.0.3.9:5060"), v6 = stage_address("[::1]:5060");
 	struct hop hop;
 
-	assert_int_equal(transport_open(stage->transport, TRANSPORT_TLS, &peer, &hop),
-	                 -EPROTONOSUPPORT);
-	assert_int_equal(transport_open(stage->transport, TRANSPORT_UDP, &v6, &hop),
-	                 -EPROTONOSUPPORT);
+	assert_int_equal(stage_try_open(stage, TRANSPORT_TLS, &peer, &hop), -EPROTONOSUPPORT);
+	assert_int_equal(stage_try_open(stage, TRANSPORT_UDP, &v6, &hop), -EPROTONOSUPPORT);
 }
 
 static void access_requests_leave_from_the_listeners_port(void **state)
@@ -468,7 +466,7 @@ static void access_requests_leave_from_the_listeners_port(void **state)
 	int fd = peer_socket(SOCK_DGRAM, "127.0.3.9:0", &trunk);
 	struct hop hop;
 
-	assert_int_equal(transport_open_access(stage->transport, TRANSPORT_UDP, &trunk, &hop), 0);
+	assert_int_equal(stage_try_open_access(stage, TRANSPORT_UDP, &trunk, &hop), 0);
 	assert_int_equal(hop.side, SIDE_ACCESS);
 	assert_string_equal(transport_sent_by(stage->transport, &hop), "edge.example.net:5060");
 	stage_send(stage, &hop, OPTIONS_TEXT);
@@ -495,7 +493,7 @@ static void wildcard_without_a_name_names_the_address_it_sends_from(void **state
 	stage->listeners[ACCESS_UDP].bind = stage_address("0.0.0.0:0");
 	stage->listeners[ACCESS_UDP].advertise = "0.0.0.0:0";
 	assert_int_equal(stage_open(stage), 0);
-	assert_int_equal(transport_open_access(stage->transport, TRANSPORT_UDP, &trunk, &hop), 0);
+	assert_int_equal(stage_try_open_access(stage, TRANSPORT_UDP, &trunk, &hop), 0);
 	snprintf(want, sizeof(want), "127.0.0.1:%u",
 	         address_port(stage_listener(stage, ACCESS_UDP)));
 	assert_string_equal(transport_sent_by(stage->transport, &hop), want);
@@ -509,7 +507,7 @@ static void scene(void *arg)
 	struct bytes *bytes;
 
 	if (stage_open(stage) == 0) {
-		if (transport_open(stage->transport, TRANSPORT_UDP, &client, &hop) == 0 &&
+		if (stage_try_open(stage, TRANSPORT_UDP, &client, &hop) == 0 &&
 		    (bytes = bytes_copy(SLICE_LITERAL(OPTIONS_TEXT))) != NULL) {
 			transport_send(stage->transport, &hop, &bytes);
 			assert_null(bytes);

@@ -33,14 +33,15 @@ static int on_send(void *arg, const struct hop *hop, struct bytes **bytes)
 	return scene->send_error;
 }
 
-static int on_open(void *arg, enum sip_transport kind, const struct address *peer, struct hop *out)
+static int on_open(void *arg, const struct transport_peer *peer, struct hop *out)
 {
+	const enum sip_transport kind = peer->transport;
 	struct scene *scene = arg;
 
 	memset(out, 0, sizeof(*out));
 	out->transport = (uint8_t)kind;
 	out->side = SIDE_CORE;
-	out->remote = *peer;
+	out->remote = *peer->address;
 	out->connection = transport_is_stream(kind) ? 7 : 0;
 	return scene->open_error;
 }
