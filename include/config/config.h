@@ -15,6 +15,31 @@
 enum config_side { CONFIG_ACCESS, CONFIG_CORE };
 enum config_transport { CONFIG_UDP, CONFIG_TCP, CONFIG_TLS, CONFIG_WS, CONFIG_WSS };
 
+/* Of a server we connect to (RFC 5922 7.3): chain and name, the chain alone, nothing. */
+enum config_verify { CONFIG_VERIFY_NAME, CONFIG_VERIFY_CHAIN, CONFIG_VERIFY_NONE };
+/* Of those who connect to a listener. */
+enum config_client_certificate {
+	CONFIG_CLIENT_NONE,
+	CONFIG_CLIENT_OPTIONAL,
+	CONFIG_CLIENT_REQUIRED
+};
+
+/* PEM files; a relative path of the file is already joined to the directory of the configuration. */
+struct config_certificate {
+	char *certificate, *key;
+};
+
+struct config_tls {
+	char *name;
+	unsigned line, column;                   /* where the file names it */
+	struct config_certificate first;         /* while loading; moves to certificates */
+	struct config_certificate *certificates; /* the default one, then `more` */
+	unsigned certificate_count;              /* 0: fit for connecting only */
+	char *ca;                                /* NULL: the system's */
+	enum config_verify verify;
+	unsigned minimum; /* 12 or 13 */
+};
+
 struct config_listener {
 	char *name;
 	enum config_side side;
@@ -26,6 +51,14 @@ struct config_listener {
 	char *advertise;
 	struct address_range *allow;
 	unsigned allow_count;
+	char *tls; /* name of a profile that has a certificate: of tls and wss, else NULL */
+	enum config_client_certificate client_certificate;
+	char **allow_names; /* core tls: what a peer's certificate may show; then allow may be empty */
+	unsigned allow_name_count;
+	struct address_range *proxy_from; /* they, and they alone, begin with a PROXY header */
+	unsigned proxy_from_count;
+	char **origins; /* ws and wss: RFC 6454 6.2, lower case; none: any */
+	unsigned origin_count;
 	bool path; /* the one named in Path; exactly one core listener has it: the first if the file is silent */
 };
 
@@ -35,6 +68,7 @@ struct config_target {
 	struct address address;
 	enum config_transport transport;
 	unsigned weight; /* 1..1000, default 1 */
+	char *tls_name; /* what its certificate must show; NULL: host, or without one its address */
 	/* Of those that DNS knows (config_site.names); there address is AF_UNSPEC. */
 	char *host;         /* NULL in config_site.targets */
 	uint16_t port;      /* 0: none written */
@@ -46,6 +80,7 @@ struct config_site {
 	bool local;      /* it is node.site */
 	char *advertise; /* NULL: none */
 	bool plaintext_allowed;
+	char *tls; /* profile; NULL: plaintext. With it every target's transport is CONFIG_TLS */
 	uint32_t capacity;             /* requests per second it may be given; 0: no limit */
 	struct config_target *targets; /* with an address */
 	unsigned target_count;
@@ -65,6 +100,9 @@ struct config {
 
 	struct config_listener *listeners;
 	unsigned listener_count;
+	struct config_tls *tls; /* profiles, as in the file */
+	unsigned tls_count;
+	char *tls_ticket_keys;     /* file; NULL: random ones of this process */
 	struct config_site *sites; /* the local one first, then as in the file */
 	unsigned site_count;
 
@@ -79,14 +117,16 @@ struct config {
 
 	struct address_range *trunks, *pbxes; /* of the access side; no address is in both */
 	unsigned trunk_count, pbx_count;
-	char *pbx_service_route;              /* SIP URI; NULL: as for clients without one */
-	struct config_target off_net;         /* .uri NULL: refused; else one of trunks */
-	bool emergency_register;              /* REGISTER with a Contact for emergency calls is taken */
-	struct config_target emergency_route; /* .uri NULL: none */
+	char *pbx_service_route;      /* SIP URI; NULL: as for clients without one */
+	struct config_target off_net; /* .uri NULL: refused; else one of trunks */
+	bool emergency_register;      /* REGISTER with a Contact for emergency calls is taken */
+	struct config_target emergency_route;            /* .uri NULL: none */
 	uint64_t session_expires_ms, session_minimum_ms; /* expires 0: off */
 	enum config_ims restoration_ims;
 
 	uint64_t limit_message_bytes, limit_connections, limit_flows, limit_transactions;
+	uint64_t limit_connections_per_address, limit_tls_handshakes;
+	uint64_t websocket_ping_ms;
 
 	char *admin_http;   /* "127.0.0.1:9090"; NULL: none */
 	char *admin_socket; /* path; NULL: none */
@@ -103,6 +143,9 @@ int config_load(const char *path, FILE *faults, struct config **out);
 int config_load_bytes(const char *bytes, size_t length, const char *name, FILE *faults,
                       struct config **out);
 void config_free(struct config **config); /* NULL inside is fine */
+
+/* The profile of that name, or NULL. */
+const struct config_tls *config_find_tls(const struct config *config, const char *name);
 
 /* docs/CONFIG.md, made from the table of keys (config/schema.c). */
 void config_write_docs(struct buffer *out);

@@ -10,14 +10,7 @@
 #include "base/error.h"
 #include "config_internal.h"
 
-struct check {
-	const struct config *config;
-	const struct node *tree;
-	struct faults *faults;
-};
-
-/* The place of a key, or, when the file is silent on it, of the map around. */
-static struct mark mark_in(const struct node *map, const char *key)
+struct mark check_mark_in(const struct node *map, const char *key)
 {
 	const struct node *node = node_member(map, key);
 
@@ -26,23 +19,26 @@ static struct mark mark_in(const struct node *map, const char *key)
 	return map != NULL ? map->mark : (struct mark){1, 1};
 }
 
-static const struct node *listener_node(const struct check *check, unsigned index)
+const struct node *check_listener_node(const struct check *check, unsigned index)
 {
 	return node_at(node_member(check->tree, "listeners"), index);
 }
 
-static const struct node *site_node(const struct check *check, unsigned index)
+const struct node *check_site_node(const struct check *check, unsigned index)
 {
 	return node_at(node_member(check->tree, "sites"), index);
+}
+
+const struct node *check_target_node(const struct check *check, unsigned site, unsigned index)
+{
+	return node_at(node_member(check_site_node(check, site), "targets"), index);
 }
 
 /* The URI of a target, wherever it is written. */
 static struct mark target_mark(const struct check *check, unsigned site, unsigned index,
                                const char *key)
 {
-	const struct node *node = node_at(node_member(site_node(check, site), "targets"), index);
-
-	return mark_in(node, key);
+	return check_mark_in(check_target_node(check, site, index), key);
 }
 
 /* ---- node ---- */
@@ -60,7 +56,7 @@ static void check_node_site(const struct check *check)
 		if (words_are_near(config->node_site, config->sites[i].name))
 			suggestion = config->sites[i].name;
 	}
-	fault_at(check->faults, mark_in(node_member(check->tree, "node"), "site"),
+	fault_at(check->faults, check_mark_in(node_member(check->tree, "node"), "site"),
 	         "unknown site, expected one of \"sites\", found \"%s\"%s%s%s", config->node_site,
 	         suggestion != NULL ? ": did you mean \"" : "",
 	         suggestion != NULL ? suggestion : "", suggestion != NULL ? "\"?" : "");
@@ -71,16 +67,16 @@ static void check_node_site(const struct check *check)
 static void check_core_listener(const struct check *check, unsigned index)
 {
 	const struct config_listener *listener = &check->config->listeners[index];
-	const struct node *node = listener_node(check, index);
+	const struct node *node = check_listener_node(check, index);
 
-	if (node_member(node, "allow") == NULL)
+	if (node_member(node, "allow") == NULL && !check_names_suffice(check, index))
 		fault_at(check->faults, node->mark,
 		         "missing key \"allow\", expected the addresses that may send to a core "
-		         "listener, found nothing");
+		         "listener (or, with tls, \"allow_names\"), found nothing");
 	if (listener->bind.family != AF_UNSPEC && listener->advertise == NULL &&
 	    node_member(node, "advertise") == NULL)
 		fault_at(
-			check->faults, mark_in(node, "bind"),
+			check->faults, check_mark_in(node, "bind"),
 			"a wildcard bind on the core side, expected \"advertise\" beside it, found "
 			"none");
 }
@@ -88,15 +84,15 @@ static void check_core_listener(const struct check *check, unsigned index)
 static void check_access_listener(const struct check *check, unsigned index)
 {
 	const struct config_listener *listener = &check->config->listeners[index];
-	const struct node *node = listener_node(check, index);
+	const struct node *node = check_listener_node(check, index);
 
 	if (node_member(node, "allow") != NULL)
-		fault_at(check->faults, mark_in(node, "allow"),
+		fault_at(check->faults, check_mark_in(node, "allow"),
 		         "key \"allow\" on the access side, expected it on core listeners only, "
 		         "found "
 		         "it");
 	if (listener->path)
-		fault_at(check->faults, mark_in(node, "path"),
+		fault_at(check->faults, check_mark_in(node, "path"),
 		         "\"path\" on the access side, expected it on a core listener, found true");
 }
 
@@ -113,12 +109,12 @@ static void check_listener_pair(const struct check *check, unsigned first, unsig
 {
 	const struct config_listener *a = &check->config->listeners[first];
 	const struct config_listener *b = &check->config->listeners[second];
-	const struct node *node = listener_node(check, second);
-	unsigned line = listener_node(check, first)->mark.line;
+	const struct node *node = check_listener_node(check, second);
+	unsigned line = check_listener_node(check, first)->mark.line;
 	char text[ADDRESS_TEXT_MAX];
 
 	if (a->name != NULL && b->name != NULL && strcmp(a->name, b->name) == 0)
-		fault_at(check->faults, mark_in(node, "name"),
+		fault_at(check->faults, check_mark_in(node, "name"),
 		         "duplicate listener, expected each name once, found \"%s\" already in "
 		         "line %u",
 		         b->name, line);
@@ -126,7 +122,7 @@ static void check_listener_pair(const struct check *check, unsigned first, unsig
 		return;
 	if ((a->transport == CONFIG_UDP) == (b->transport == CONFIG_UDP) &&
 	    binds_clash(&a->bind, &b->bind))
-		fault_at(check->faults, mark_in(node, "bind"),
+		fault_at(check->faults, check_mark_in(node, "bind"),
 		         "duplicate bind, expected each address and port once, found %s already "
 		         "taken "
 		         "in line %u",
@@ -145,7 +141,8 @@ static void check_sides(const struct check *check)
 			return; /* it may have been meant as the missing one */
 		found[listener->side]++;
 		if (listener->side == CONFIG_CORE && listener->path && ++paths == 2)
-			fault_at(check->faults, mark_in(listener_node(check, i), "path"),
+			fault_at(check->faults,
+			         check_mark_in(check_listener_node(check, i), "path"),
 			         "a second path listener, expected one, found true");
 	}
 	for (unsigned side = 0; side < 2; side++)
@@ -160,12 +157,13 @@ static void check_listeners(const struct check *check)
 	const struct config *config = check->config;
 
 	for (unsigned i = 0; i < config->listener_count; i++) {
-		if (listener_node(check, i)->kind != NODE_MAP)
+		if (check_listener_node(check, i)->kind != NODE_MAP)
 			continue;
 		if (config->listeners[i].side == CONFIG_CORE)
 			check_core_listener(check, i);
 		else if (config->listeners[i].side == CONFIG_ACCESS)
 			check_access_listener(check, i);
+		check_tls_listener(check, i);
 		for (unsigned j = 0; j < i; j++)
 			check_listener_pair(check, j, i);
 	}
@@ -187,19 +185,23 @@ static bool has_way(const struct config *config, const struct config_target *tar
 			return true;
 		if (listener->side != CONFIG_CORE)
 			continue;
-		/* A name's family, and without transport= its transport, are not known before DNS says. */
+		/* A name's family, and without transport= its transport, are not known before DNS says; but
+		 * where TLS is asked for, it is nothing else. */
 		if ((listener->transport == target->transport ||
-		     (target->host != NULL && !target->has_transport)) &&
+		     (target->host != NULL && !target->has_transport &&
+		      target->transport != CONFIG_TLS)) &&
 		    (listener->bind.family == target->address.family || target->host != NULL))
 			return true;
 	}
 	return config->listener_count == 0;
 }
 
-static void check_way(const struct check *check, const struct config_target *target,
-                      struct mark mark)
+static void check_way(const struct check *check, const struct config_site *site,
+                      const struct config_target *target, struct mark mark)
 {
-	if (!has_way(check->config, target))
+	/* The other way about is told by check_tls.c, and enough. */
+	if ((site->tls != NULL) == (target->transport == CONFIG_TLS) &&
+	    !has_way(check->config, target))
 		fault_at(check->faults, mark,
 		         "no way to the target, expected a core listener of its transport and "
 		         "address "
@@ -237,10 +239,10 @@ static void check_target(const struct check *check, unsigned site, unsigned inde
 		         "\"%s\"",
 		         target->uri);
 	else if (target->uri != NULL)
-		check_way(check, target, target_mark(check, site, index, "uri"));
+		check_way(check, &config->sites[site], target,
+		          target_mark(check, site, index, "uri"));
 	if (target->host != NULL &&
-	    node_member(node_at(node_member(site_node(check, site), "targets"), index), "name") !=
-	            NULL)
+	    node_member(check_target_node(check, site, index), "name") != NULL)
 		fault_at(check->faults, target_mark(check, site, index, "name"),
 		         "\"name\" beside a host name, expected none: each of its addresses is a "
 		         "target, named ADDRESS:PORT/TRANSPORT; found \"%s\"",
@@ -256,15 +258,10 @@ static void check_sites(const struct check *check)
 
 	for (unsigned i = 0; i < config->site_count; i++) {
 		const struct config_site *site = &config->sites[i];
-		const struct node *node = site_node(check, i);
+		const struct node *node = check_site_node(check, i);
 
-		/* TLS toward sites comes with a later version, so each remote one is in plaintext. */
-		if (config->node_site != NULL && strcmp(site->name, config->node_site) != 0 &&
-		    node->kind == NODE_MAP && node_member(node, "plaintext") == NULL)
-			fault_at(check->faults, node->key_mark,
-			         "a remote site without TLS, expected \"plaintext: allowed\" (if "
-			         "the "
-			         "sites are joined by something like IPsec), found nothing");
+		if (node->kind == NODE_MAP)
+			check_tls_site(check, i);
 		if (node->kind == NODE_MAP && node_member(node, "targets") == NULL &&
 		    node_member(node, "discover") == NULL)
 			fault_at(check->faults, node->key_mark,
@@ -274,7 +271,7 @@ static void check_sites(const struct check *check)
 		for (unsigned j = 0; j < site->target_count; j++)
 			check_target(check, i, j);
 		if (site->discover.uri != NULL)
-			check_way(check, &site->discover, mark_in(node, "discover"));
+			check_way(check, site, &site->discover, check_mark_in(node, "discover"));
 	}
 }
 
@@ -326,7 +323,7 @@ static void check_names(const struct check *check)
 		const struct config_site *site = &config->sites[i];
 
 		check_name(check, places, &count, &site->discover,
-		           mark_in(site_node(check, i), "discover"));
+		           check_mark_in(check_site_node(check, i), "discover"));
 		for (unsigned j = 0; j < site->target_count; j++)
 			check_name(check, places, &count, &site->targets[j],
 			           target_mark(check, i, j, "uri"));
@@ -340,13 +337,14 @@ static void check_times(const struct check *check)
 	const struct config *config = check->config;
 
 	if (config->health_timeout_ms > config->health_interval_ms)
-		fault_at(check->faults, mark_in(node_member(check->tree, "health"), "timeout"),
+		fault_at(check->faults,
+		         check_mark_in(node_member(check->tree, "health"), "timeout"),
 		         "health.timeout is too long, expected at most health.interval (%" PRIu64
 		         "ms), found %" PRIu64 "ms",
 		         config->health_interval_ms, config->health_timeout_ms);
 	if (config->failover_first_answer_ms >= config->failover_deadline_ms)
 		fault_at(check->faults,
-		         mark_in(node_member(check->tree, "failover"), "first_answer"),
+		         check_mark_in(node_member(check->tree, "failover"), "first_answer"),
 		         "failover.first_answer is too long, expected less than failover.deadline "
 		         "(%" PRIu64 "ms), found %" PRIu64 "ms",
 		         config->failover_deadline_ms, config->failover_first_answer_ms);
@@ -361,13 +359,14 @@ static void check_admin(const struct check *check)
 	    !address_parse(slice_from_string(config->admin_http), &http))
 		return;
 	for (unsigned i = 0; i < config->listener_count; i++)
-		if (config->listeners[i].transport == CONFIG_TCP &&
+		if (config->listeners[i].transport != CONFIG_UDP &&
 		    binds_clash(&config->listeners[i].bind, &http))
-			fault_at(check->faults, mark_in(node_member(check->tree, "admin"), "http"),
+			fault_at(check->faults,
+			         check_mark_in(node_member(check->tree, "admin"), "http"),
 			         "admin.http is taken, expected an address and port of its own, "
 			         "found "
 			         "that of the listener in line %u",
-			         listener_node(check, i)->mark.line);
+			         check_listener_node(check, i)->mark.line);
 }
 
 void config_check(const struct config *config, const struct node *tree, struct faults *faults)
@@ -375,6 +374,7 @@ void config_check(const struct config *config, const struct node *tree, struct f
 	struct check check = {config, tree, faults};
 
 	check_node_site(&check);
+	check_tls_profiles(&check);
 	check_listeners(&check);
 	check_sites(&check);
 	check_names(&check);

@@ -29,7 +29,8 @@ static void check_both(const struct config *config, const struct node *tree, str
 		for (unsigned j = 0; j < config->trunk_count; j++)
 			if (ranges_meet(&config->pbxes[i], &config->trunks[j]))
 				fault_at(faults, mark_of(tree, "peers", "pbxes"),
-				         "a PBX that is a trunk too, expected each address in one of "
+				         "a PBX that is a trunk too, expected each address in one "
+				         "of "
 				         "\"trunks\" and \"pbxes\", found %s/%u in both",
 				         address_format_host(&config->pbxes[i].base, text),
 				         config->pbxes[i].bits);

@@ -18,6 +18,9 @@
 #define CONFIG_TARGETS_MAX 1024 /* of all sites: VIEW_TARGETS_MAX */
 #define CONFIG_NAMES_MAX 256    /* to be resolved, of all sites: METRICS_NAMES_MAX */
 #define CONFIG_DNS_SERVERS_MAX 8
+#define CONFIG_TLS_MAX 64
+#define CONFIG_CERTIFICATES_MAX                                                                    \
+	256 /* beside the first of a profile: each is loaded again at every change */
 #define CONFIG_WORKERS_MAX 256 /* a worker's number is 8 bits in our branch */
 
 /* ---- faults ---- */
@@ -73,13 +76,18 @@ const char *node_words(const struct node *node, char text[NODE_WORDS_MAX]);
 /* ---- the table of keys ---- */
 
 enum schema_type {
-	SCHEMA_MAP,       /* a section; its keys are rows of their own */
-	SCHEMA_LISTENERS, /* list of maps */
-	SCHEMA_SITES,     /* map of maps, by name */
-	SCHEMA_TARGETS,   /* list of URIs or maps */
-	SCHEMA_NAME,      /* char *: letters, digits, '.', '-', '_' */
-	SCHEMA_DOMAINS,   /* list of names: char **, unsigned */
-	SCHEMA_FILE,      /* char *: a path */
+	SCHEMA_MAP,          /* a section; its keys are rows of their own */
+	SCHEMA_LISTENERS,    /* list of maps */
+	SCHEMA_SITES,        /* map of maps, by name */
+	SCHEMA_TARGETS,      /* list of URIs or maps */
+	SCHEMA_TLS,          /* map of maps, by name */
+	SCHEMA_CERTIFICATES, /* list of maps */
+	SCHEMA_NAME,         /* char *: letters, digits, '.', '-', '_' */
+	SCHEMA_DOMAIN,       /* char * */
+	SCHEMA_DOMAINS,      /* list of names: char **, unsigned */
+	SCHEMA_ORIGINS,      /* list of scheme://host[:port]: char **, unsigned */
+	SCHEMA_FILE,         /* char *: a path */
+	SCHEMA_PEM,       /* char *: a path; if relative, from the directory of the configuration */
 	SCHEMA_SOCKET,    /* char *: a path that fits a Unix socket address */
 	SCHEMA_COUNT,     /* unsigned */
 	SCHEMA_COUNT64,   /* uint64_t */
@@ -90,23 +98,32 @@ enum schema_type {
 	SCHEMA_SIDE,      /* enum config_side */
 	SCHEMA_TRANSPORT, /* enum config_transport */
 	SCHEMA_ALLOWED,   /* bool: the word "allowed" */
-	SCHEMA_BIND,      /* struct address */
-	SCHEMA_BIND_TEXT, /* char *: the same, kept as text */
-	SCHEMA_HOST_PORT, /* char *: name or address, and port */
-	SCHEMA_RANGES,    /* struct address_range *, unsigned */
-	SCHEMA_ADDRESSES, /* struct address *, unsigned; the port may be left out: 53 */
-	SCHEMA_URI,       /* of a target: uri, address or host, transport */
-	SCHEMA_DISCOVER,  /* struct config_target: a URI with a host name */
-	SCHEMA_ROUTE,     /* char *: a SIP URI that goes into Route as it is */
-	SCHEMA_HOP,       /* struct config_target: a SIP URI with an IP address; lr may stand in it */
-	SCHEMA_OFF_NET,   /* the same, or the word "refuse": uri NULL */
+	SCHEMA_VERIFY,    /* enum config_verify */
+	SCHEMA_CLIENT_CERTIFICATE, /* enum config_client_certificate */
+	SCHEMA_TLS_VERSION,        /* unsigned: 12 or 13 */
+	SCHEMA_BIND,               /* struct address */
+	SCHEMA_BIND_TEXT,          /* char *: the same, kept as text */
+	SCHEMA_HOST_PORT,          /* char *: name or address, and port */
+	SCHEMA_RANGES,             /* struct address_range *, unsigned */
+	SCHEMA_ADDRESSES,          /* struct address *, unsigned; the port may be left out: 53 */
+	SCHEMA_URI,                /* of a target: uri, address or host, transport */
+	SCHEMA_DISCOVER,           /* struct config_target: a URI with a host name */
+	SCHEMA_ROUTE,              /* char *: a SIP URI that goes into Route as it is */
+	SCHEMA_HOP,     /* struct config_target: a SIP URI with an IP address; lr may stand in it */
+	SCHEMA_OFF_NET, /* the same, or the word "refuse": uri NULL */
 	SCHEMA_REFUSE_ALLOW, /* bool: true is "allow" */
 	SCHEMA_IMS,          /* enum config_ims */
-	SCHEMA_LATER,     /* a key of a later version */
 };
 
 /* Whose field it is. */
-enum schema_record { RECORD_CONFIG, RECORD_LISTENER, RECORD_SITE, RECORD_TARGET };
+enum schema_record {
+	RECORD_CONFIG,
+	RECORD_LISTENER,
+	RECORD_SITE,
+	RECORD_TARGET,
+	RECORD_TLS,
+	RECORD_CERTIFICATE
+};
 
 struct schema_key {
 	const char *path; /* "health.interval", "listeners[].bind", "sites.*.targets[].uri" */
@@ -137,6 +154,19 @@ bool words_are_near(const char *a, const char *b);
 #define CONFIG_TRANSPORT_UNKNOWN ((enum config_transport)(CONFIG_WSS + 1))
 
 /* ---- values.c: one scalar or list of scalars into its field; faults are said ---- */
+
+struct value {
+	struct faults *faults;
+	const struct schema_key *row;
+	const struct node *node;
+	void *record;
+};
+
+void *value_field(const struct value *value);
+/* "wrong value for ..., expected ..., found ..." at this node. */
+void value_wrong(const struct value *value, const struct node *node, const char *expected);
+void value_read_list(const struct value *value);   /* lists.c */
+void value_read_number(const struct value *value); /* numbers.c */
 void value_read(struct faults *faults, const struct schema_key *row, const struct node *node,
                 void *record);
 /* The row's default into its field; ours is always sound. */
@@ -161,7 +191,26 @@ const char *hop_uri_parse(struct slice text, struct config_target *target);
 void config_check_peers(const struct config *config, const struct node *tree,
                         struct faults *faults);
 
-/* ---- check.c: rules across keys; the tree tells the places ---- */
+/* ---- check.c, check_tls.c: rules across keys; the tree tells the places ---- */
+
+struct check {
+	const struct config *config;
+	const struct node *tree;
+	struct faults *faults;
+};
+
 void config_check(const struct config *config, const struct node *tree, struct faults *faults);
+
+/* The place of a key, or, when the file is silent on it, of the map around. */
+struct mark check_mark_in(const struct node *map, const char *key);
+const struct node *check_listener_node(const struct check *check, unsigned index);
+const struct node *check_site_node(const struct check *check, unsigned index);
+const struct node *check_target_node(const struct check *check, unsigned site, unsigned index);
+
+void check_tls_profiles(const struct check *check);
+void check_tls_listener(const struct check *check, unsigned index);
+/* True if the file says by the names of certificates who may enter. */
+bool check_names_suffice(const struct check *check, unsigned index);
+void check_tls_site(const struct check *check, unsigned index);
 
 #endif

@@ -18,11 +18,20 @@ static const char *type_words(enum schema_type type)
 		return "map by name";
 	case SCHEMA_TARGETS:
 		return "list of URIs or maps";
+	case SCHEMA_TLS:
+		return "map by name";
+	case SCHEMA_CERTIFICATES:
+		return "list of maps";
 	case SCHEMA_NAME:
 		return "name";
+	case SCHEMA_DOMAIN:
+		return "domain";
+	case SCHEMA_ORIGINS:
+		return "list of origins";
 	case SCHEMA_DOMAINS:
 		return "list of domains";
 	case SCHEMA_FILE:
+	case SCHEMA_PEM:
 	case SCHEMA_SOCKET:
 		return "path";
 	case SCHEMA_COUNT:
@@ -39,7 +48,13 @@ static const char *type_words(enum schema_type type)
 	case SCHEMA_SIDE:
 		return "`access` or `core`";
 	case SCHEMA_TRANSPORT:
-		return "`udp` or `tcp`";
+		return "`udp`, `tcp`, `tls`, `ws` or `wss`";
+	case SCHEMA_VERIFY:
+		return "`name`, `chain` or `none`";
+	case SCHEMA_CLIENT_CERTIFICATE:
+		return "`none`, `optional` or `required`";
+	case SCHEMA_TLS_VERSION:
+		return "`\"1.2\"` or `\"1.3\"`";
 	case SCHEMA_ALLOWED:
 		return "the word `allowed`";
 	case SCHEMA_BIND:
@@ -62,8 +77,6 @@ static const char *type_words(enum schema_type type)
 		return "`refuse` or `allow`";
 	case SCHEMA_IMS:
 		return "`auto`, `always` or `never`";
-	case SCHEMA_LATER:
-		break;
 	}
 	return "";
 }
@@ -138,15 +151,21 @@ void config_write_docs(struct buffer *out)
 		"at its start only.\n\n"
 		"| key | type | range | default | live | meaning |\n|---|---|---|---|---|---|\n");
 	for (unsigned i = 0; i < schema_key_count; i++)
-		if (schema_keys[i].type != SCHEMA_LATER)
-			write_row(out, &schema_keys[i]);
+		write_row(out, &schema_keys[i]);
 	buffer_append_string(
 		out,
 		"\n## Rules across keys\n\n"
 		"- `node.site` is one of `sites`; it is the local one and comes first, the others "
 		"follow "
 		"as written.\n"
-		"- A core listener needs `allow`, and on a wildcard bind `advertise`.\n"
+		"- A core listener needs `allow`, or `allow_names`, and on a wildcard bind "
+		"`advertise`.\n"
+		"- A `tls` or `wss` listener needs `tls`, a profile with a certificate; "
+		"`client_certificate` other than `none` needs a `ca` in it, and `allow_names` "
+	        "needs "
+		"`client_certificate: required`.\n"
+		"- `certificate` and `key` stand together, and `more` beside them.\n"
+		"- A WebSocket listener is on the access side.\n"
 		"- `path: true` may stand at one core listener; Path and Record-Route carry its "
 		"name.\n"
 		"- No two listeners share a name, or an address and port of one protocol; "
@@ -159,17 +178,15 @@ void config_write_docs(struct buffer *out)
 		"256 "
 		"over all sites.\n"
 		"- No two targets share address, port and transport, or a name in one site.\n"
-		"- A site that is not the node's own must say `plaintext: allowed`.\n"
+		"- A site that is not the node's own must have `tls` or say `plaintext: allowed`, "
+	        "and "
+		"not both. With `tls` all its targets are TLS, without it none is.\n"
 		"- `health.timeout` is at most `health.interval`; `failover.first_answer` is less "
 		"than "
 		"`failover.deadline`.\n"
-		"- No address is in both `peers.trunks` and `peers.pbxes`; `peers.off_net` is one of "
+		"- No address is in both `peers.trunks` and `peers.pbxes`; `peers.off_net` is one "
+	        "of "
 		"`peers.trunks`.\n"
 		"- `emergency.route` has a core listener of its transport.\n"
-		"- `session_timers.minimum` is at most `session_timers.expires`.\n\n"
-		"## Known, not yet available\n\nThese keys are refused as such in this version: ");
-	for (unsigned i = 0, n = 0; i < schema_key_count; i++)
-		if (schema_keys[i].type == SCHEMA_LATER)
-			buffer_printf(out, "%s`%s`", n++ > 0 ? ", " : "", schema_keys[i].path);
-	buffer_append_string(out, "; and the transports `tls`, `ws` and `wss`.\n");
+		"- `session_timers.minimum` is at most `session_timers.expires`.\n");
 }

@@ -39,8 +39,7 @@ static void unknown_key(struct loader *loader, const struct node *node, const ch
 	for (unsigned i = 0; i < schema_key_count; i++) {
 		size_t length = strlen(known);
 
-		if (schema_keys[i].type != SCHEMA_LATER &&
-		    schema_is_under(&schema_keys[i], prefix, &name))
+		if (schema_is_under(&schema_keys[i], prefix, &name))
 			snprintf(known + length, sizeof(known) - length, "%s%s",
 			         length > 0 ? ", " : "", name);
 	}
@@ -136,25 +135,31 @@ static void walk_targets(struct loader *loader, const struct node *node, struct 
 	}
 }
 
-static void walk_site(struct loader *loader, const struct node *node, struct config_site *site)
+static void named_map(struct loader *loader, const struct node *node, const char *what,
+                      const char *expected, char **name)
 {
 	struct node key = {.kind = NODE_TEXT, .text = node->key};
 	char found[NODE_WORDS_MAX];
 
-	site->name = memory_strdup(node->key);
-	if (site->name == NULL)
+	*name = memory_strdup(node->key);
+	if (*name == NULL)
 		fault_memory(loader->faults);
 	if (!value_is_name(slice_from_string(node->key)))
 		fault_at(loader->faults, node->key_mark,
-		         "wrong name of a site, expected up to 64 letters, digits, '.', '-' and "
+		         "wrong name of a %s, expected up to 64 letters, digits, '.', '-' and "
 		         "'_', "
 		         "found %s",
-		         node_words(&key, found));
+		         what, node_words(&key, found));
+	if (node->kind != NODE_MAP)
+		wrong_kind(loader, node, node->key, expected);
+}
+
+static void walk_site(struct loader *loader, const struct node *node, struct config_site *site)
+{
+	named_map(loader, node, "site", "a site {targets}", &site->name);
 	apply_defaults(loader, RECORD_SITE, site);
 	if (node->kind == NODE_MAP)
 		walk_map(loader, node, "sites.*", site);
-	else
-		wrong_kind(loader, node, node->key, "a site {targets}");
 }
 
 static void walk_sites(struct loader *loader, const struct node *node)
@@ -174,6 +179,77 @@ static void walk_sites(struct loader *loader, const struct node *node)
 	config->site_count = node->count;
 	for (const struct node *n = node->first; n != NULL; n = n->next, i++)
 		walk_site(loader, n, &config->sites[i]);
+}
+
+/* One place is left free for the pair that stands in the profile itself. */
+static void walk_certificates(struct loader *loader, const struct node *node,
+                              struct config_tls *profile)
+{
+	unsigned i = 1;
+
+	if (node->kind != NODE_LIST || node->count == 0 || node->count > CONFIG_CERTIFICATES_MAX) {
+		wrong_kind(loader, node, "more", "a list of 1 to 256 {certificate, key}");
+		return;
+	}
+	profile->certificates = memory_zalloc((node->count + 1) * sizeof(*profile->certificates));
+	if (profile->certificates == NULL) {
+		fault_memory(loader->faults);
+		return;
+	}
+	profile->certificate_count = node->count + 1;
+	for (const struct node *n = node->first; n != NULL; n = n->next, i++) {
+		if (n->kind == NODE_MAP)
+			walk_map(loader, n, "tls.*.more[]", &profile->certificates[i]);
+		else
+			wrong_kind(loader, n, "more", "a pair {certificate, key}");
+	}
+}
+
+/* `certificate` without `key`, or `more` without both, are faults told by check_tls.c. */
+static void complete_profile(struct loader *loader, struct config_tls *profile)
+{
+	if (profile->first.certificate == NULL && profile->certificates == NULL)
+		return;
+	if (profile->certificates == NULL) {
+		profile->certificates = memory_zalloc(sizeof(*profile->certificates));
+		if (profile->certificates == NULL) {
+			fault_memory(loader->faults);
+			return;
+		}
+		profile->certificate_count = 1;
+	}
+	profile->certificates[0] = profile->first;
+	memset(&profile->first, 0, sizeof(profile->first));
+}
+
+static void walk_profile(struct loader *loader, const struct node *node, struct config_tls *profile)
+{
+	named_map(loader, node, "TLS profile", "a profile {certificate, key}", &profile->name);
+	profile->line = node->key_mark.line;
+	profile->column = node->key_mark.column;
+	apply_defaults(loader, RECORD_TLS, profile);
+	if (node->kind == NODE_MAP)
+		walk_map(loader, node, "tls.*", profile);
+	complete_profile(loader, profile);
+}
+
+static void walk_profiles(struct loader *loader, const struct node *node)
+{
+	struct config *config = loader->config;
+	unsigned i = 0;
+
+	if (node->kind != NODE_MAP || node->count == 0 || node->count > CONFIG_TLS_MAX) {
+		wrong_kind(loader, node, "tls", "a map of 1 to 64 profiles by name");
+		return;
+	}
+	config->tls = memory_zalloc(node->count * sizeof(*config->tls));
+	if (config->tls == NULL) {
+		fault_memory(loader->faults);
+		return;
+	}
+	config->tls_count = node->count;
+	for (const struct node *n = node->first; n != NULL; n = n->next, i++)
+		walk_profile(loader, n, &config->tls[i]);
 }
 
 /* ---- maps of known keys ---- */
@@ -196,6 +272,12 @@ static void walk_value(struct loader *loader, const struct schema_key *row, cons
 		break;
 	case SCHEMA_TARGETS:
 		walk_targets(loader, node, record);
+		break;
+	case SCHEMA_TLS:
+		walk_profiles(loader, node);
+		break;
+	case SCHEMA_CERTIFICATES:
+		walk_certificates(loader, node, record);
 		break;
 	default:
 		value_read(loader->faults, row, node, record);
@@ -267,6 +349,11 @@ static void complete_listeners(struct loader *loader)
 		struct config_listener *listener = &config->listeners[i];
 
 		path_said = path_said || listener->path;
+		/* Names are believed only of those who prove them; another word is a fault, told by check_tls.c. */
+		if (listener->side == CONFIG_CORE && listener->transport == CONFIG_TLS &&
+		    listener->allow_name_count > 0 &&
+		    listener->client_certificate == CONFIG_CLIENT_NONE)
+			listener->client_certificate = CONFIG_CLIENT_REQUIRED;
 		if (listener->advertise != NULL || listener->bind.family == AF_UNSPEC)
 			continue;
 		if (address_is_wildcard(&listener->bind) && listener->side == CONFIG_CORE)
@@ -279,6 +366,28 @@ static void complete_listeners(struct loader *loader)
 	for (unsigned i = 0; i < config->listener_count && !path_said; i++) {
 		config->listeners[i].path = config->listeners[i].side == CONFIG_CORE;
 		path_said = config->listeners[i].path;
+	}
+}
+
+/* RFC 3261 19.1.2: 5061 is the port of TLS. A URI without transport= stands for TLS in a site that has it. */
+static void complete_target(const struct config_site *site, struct config_target *target)
+{
+	if (target->uri == NULL)
+		return;
+	if (site->tls != NULL && !target->has_transport)
+		target->transport = CONFIG_TLS;
+	if (target->transport == CONFIG_TLS && target->host == NULL && target->port == 0)
+		address_set_port(&target->address, 5061);
+}
+
+static void complete_sites(struct config *config)
+{
+	for (unsigned i = 0; i < config->site_count; i++) {
+		struct config_site *site = &config->sites[i];
+
+		for (unsigned j = 0; j < site->target_count; j++)
+			complete_target(site, &site->targets[j]);
+		complete_target(site, &site->discover);
 	}
 }
 
@@ -354,6 +463,7 @@ static void load_tree(struct loader *loader, const struct node *tree)
 	if (loader->faults->err != 0)
 		return;
 	complete_listeners(loader);
+	complete_sites(loader->config);
 	config_check(loader->config, tree, loader->faults);
 }
 
@@ -446,53 +556,4 @@ int config_load(const char *path, FILE *faults, struct config **out)
 	err = config_load_bytes(bytes, length, path, faults, out);
 	memory_free(bytes);
 	return err;
-}
-
-static void targets_free(struct config_target *targets, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++) {
-		memory_free(targets[i].name);
-		memory_free(targets[i].uri);
-		memory_free(targets[i].host);
-	}
-}
-
-void config_free(struct config **config)
-{
-	struct config *c = *config;
-
-	*config = NULL;
-	if (c == NULL)
-		return;
-	for (unsigned i = 0; i < c->listener_count; i++) {
-		memory_free(c->listeners[i].name);
-		memory_free(c->listeners[i].advertise);
-		memory_free(c->listeners[i].allow);
-	}
-	for (unsigned i = 0; i < c->site_count; i++) {
-		targets_free(c->sites[i].targets, c->sites[i].target_count);
-		targets_free(c->sites[i].names, c->sites[i].name_count);
-		targets_free(&c->sites[i].discover, 1);
-		memory_free(c->sites[i].targets);
-		memory_free(c->sites[i].names);
-		memory_free(c->sites[i].name);
-		memory_free(c->sites[i].advertise);
-	}
-	for (unsigned i = 0; i < c->home_domain_count; i++)
-		memory_free(c->home_domains[i]);
-	memory_free(c->listeners);
-	memory_free(c->sites);
-	memory_free(c->home_domains);
-	targets_free(&c->off_net, 1);
-	targets_free(&c->emergency_route, 1);
-	memory_free(c->trunks);
-	memory_free(c->pbxes);
-	memory_free(c->pbx_service_route);
-	memory_free(c->dns_servers);
-	memory_free(c->node_name);
-	memory_free(c->node_site);
-	memory_free(c->state_dir);
-	memory_free(c->admin_http);
-	memory_free(c->admin_socket);
-	memory_free(c);
 }

@@ -26,6 +26,8 @@ const char *hop_uri_parse(struct slice text, struct config_target *target)
 		expected = target_uri_parse(buffer_slice(&plain), target, &host);
 	if (expected == NULL && (host.length > 0 || address_is_wildcard(&target->address)))
 		expected = EXPECTED;
+	if (expected == NULL && target->transport == CONFIG_TLS)
+		expected = "transport udp or tcp (TLS is for sites)";
 	buffer_free(&plain);
 	return expected;
 }

@@ -11,6 +11,8 @@
 #define L(member) RECORD_LISTENER, offsetof(struct config_listener, member)
 #define S(member) RECORD_SITE, offsetof(struct config_site, member)
 #define T(member) RECORD_TARGET, offsetof(struct config_target, member)
+#define P(member) RECORD_TLS, offsetof(struct config_tls, member)
+#define M(member) RECORD_CERTIFICATE, offsetof(struct config_certificate, member)
 #define SECTION(name, is_required, words)                                                          \
 	{                                                                                          \
 		name, SCHEMA_MAP, RECORD_CONFIG, 0, 0, 0, 0, NULL, is_required, false, words       \
@@ -48,7 +50,7 @@ const struct schema_key schema_keys[] = {
 	{"listeners[].side", SCHEMA_SIDE, L(side), 0, 0, 0, NULL, REQUIRED, RESTART,
 	 "`access`: the outside, nothing it says is believed. `core`: peers that are believed."},
 	{"listeners[].transport", SCHEMA_TRANSPORT, L(transport), 0, 0, 0, NULL, REQUIRED, RESTART,
-	 "`udp` or `tcp`."},
+	 "What is spoken there. `ws` and `wss` (RFC 7118) are for the access side only."},
 	{"listeners[].bind", SCHEMA_BIND, L(bind), 0, 0, 0, NULL, REQUIRED, RESTART,
 	 "Address and port to listen on."},
 	{"listeners[].advertise", SCHEMA_HOST_PORT, L(advertise), 0, 0, 0, NULL, OPTIONAL, RESTART,
@@ -57,12 +59,53 @@ const struct schema_key schema_keys[] = {
 	 "address that the client reached."},
 	{"listeners[].allow", SCHEMA_RANGES, L(allow),
 	 offsetof(struct config_listener, allow_count), 0, 0, NULL, OPTIONAL, RELOAD,
-	 "Core side only, and needed there: who may send here. All others are dropped and "
-	 "counted."},
+	 "Core side only, and needed there unless `allow_names` says who: the addresses that may send here. All others "
+	 "are dropped and counted."},
 	{"listeners[].path", SCHEMA_TRUTH, L(path), 0, 0, 0, "false", OPTIONAL, RESTART,
 	 "The core listener that Path names; one may say so, else it is the first core listener."},
-	{"listeners[].tls", SCHEMA_LATER, RECORD_LISTENER, 0, 0, 0, 0, NULL, OPTIONAL, RELOAD, ""},
-	{"tls", SCHEMA_LATER, RECORD_CONFIG, 0, 0, 0, 0, NULL, OPTIONAL, RELOAD, ""},
+	{"listeners[].tls", SCHEMA_NAME, L(tls), 0, 0, 0, NULL, OPTIONAL, RESTART,
+	 "Of `tls` and `wss`, and needed there: the profile of `tls` whose certificate is shown."},
+	{"listeners[].client_certificate", SCHEMA_CLIENT_CERTIFICATE, L(client_certificate), 0, 0, 0, "none", OPTIONAL,
+	 RESTART,
+	 "Of `tls` and `wss`. `optional`: asked for, and if one comes it must be issued by the profile's `ca`. `required`: "
+	 "who shows none does not enter. `required` is the default beside `allow_names`."},
+	{"listeners[].allow_names", SCHEMA_DOMAINS, L(allow_names), offsetof(struct config_listener, allow_name_count), 0,
+	 0, NULL, OPTIONAL, RESTART,
+	 "Core `tls` only: the peers that may enter, by a name in their certificate (subjectAltName: DNS, or URI "
+	 "`sip:NAME`; RFC 5922). Beside `allow` both must hold."},
+	{"listeners[].proxy_from", SCHEMA_RANGES, L(proxy_from), offsetof(struct config_listener, proxy_from_count), 0, 0,
+	 NULL, OPTIONAL, RESTART,
+	 "Not of `udp`: the load balancers, whose connections begin with a PROXY protocol header (version 1 or 2). From "
+	 "nobody else such a header is taken."},
+	{"listeners[].origins", SCHEMA_ORIGINS, L(origins), offsetof(struct config_listener, origin_count), 0, 0, NULL,
+	 OPTIONAL, RESTART,
+	 "Of `ws` and `wss`: the pages that may connect, as browsers name them: `https://app.example.net`. Without it "
+	 "any; a client that names none is no browser and is let in."},
+
+	{"tls", SCHEMA_TLS, C(tls), offsetof(struct config, tls_count), 0, CONFIG_TLS_MAX, NULL, OPTIONAL, RESTART,
+	 "TLS profiles by name, used by listeners and sites. The files are watched, and read again when they change or by "
+	 "`bonoctl reload tls`; relative paths begin at the directory of this file."},
+	{"tls.*.certificate", SCHEMA_PEM, P(first.certificate), 0, 0, 0, NULL, OPTIONAL, RESTART,
+	 "PEM file: the certificate, then those between it and the root. Needed by listeners; toward a site it is what we "
+	 "show of ourselves."},
+	{"tls.*.key", SCHEMA_PEM, P(first.key), 0, 0, 0, NULL, OPTIONAL, RESTART, "PEM file: its private key."},
+	{"tls.*.more", SCHEMA_CERTIFICATES, P(certificates), offsetof(struct config_tls, certificate_count), 0,
+	 CONFIG_CERTIFICATES_MAX, NULL, OPTIONAL, RESTART,
+	 "Further pairs: a client that asks for one of their names (SNI) is shown that one, all others the first."},
+	{"tls.*.more[].certificate", SCHEMA_PEM, M(certificate), 0, 0, 0, NULL, REQUIRED, RESTART, "As above."},
+	{"tls.*.more[].key", SCHEMA_PEM, M(key), 0, 0, 0, NULL, REQUIRED, RESTART, "As above."},
+	{"tls.*.ca", SCHEMA_PEM, P(ca), 0, 0, 0, NULL, OPTIONAL, RESTART,
+	 "PEM file: the roots by which the other end is judged. Without it those of the system, and no client "
+	 "certificate is asked for."},
+	{"tls.*.verify", SCHEMA_VERIFY, P(verify), 0, 0, 0, "name", OPTIONAL, RESTART,
+	 "Of a server that we connect to. `name`: it is issued by `ca` and shows the name we went to (RFC 5922). `chain`: "
+	 "issued by `ca`. `none`: anything, and a warning at the start."},
+	{"tls.*.minimum", SCHEMA_TLS_VERSION, P(minimum), 0, 0, 0, "1.2", OPTIONAL, RESTART,
+	 "The oldest TLS that is spoken."},
+	SECTION("tls_tickets", OPTIONAL, "TLS sessions that are taken up again."),
+	{"tls_tickets.keys", SCHEMA_PEM, C(tls_ticket_keys), 0, 0, 0, NULL, OPTIONAL, RESTART,
+	 "File of the keys that seal them: one a line, 80 bytes in base64; the first seals, all open. The same on several "
+	 "nodes, a client resumes at any of them. Without it they are random and of this process."},
 
 	{"sites", SCHEMA_SITES, C(sites), offsetof(struct config, site_count), 0, CONFIG_SITES_MAX,
 	 NULL, REQUIRED, RELOAD, "The sites by name, in order of preference after the node's own."},
@@ -75,10 +118,13 @@ const struct schema_key schema_keys[] = {
 	 "place."},
 	{"sites.*.targets[].uri", SCHEMA_URI, T(uri), 0, 0, 0, NULL, REQUIRED, RELOAD,
 	 "SIP URI with an IP address: `sip:10.0.0.21:5054;transport=tcp`. Port 5060 and UDP "
-	 "unless said. A core listener of that transport is needed. With a host name it is "
+	 "unless said; in a site with `tls` port 5061 and TLS. A core listener of that transport is needed. With a host name it is "
 	 "resolved as `discover` is, and each address is a target of its own."},
 	{"sites.*.targets[].weight", SCHEMA_COUNT, T(weight), 0, 1, 1000, "1", OPTIONAL, RELOAD,
 	 "Its part of the site's work, against the weights of the others."},
+	{"sites.*.targets[].tls_name", SCHEMA_DOMAIN, T(tls_name), 0, 0, 0, NULL, OPTIONAL, RELOAD,
+	 "In a site with `tls`: the name that its certificate must show. Without it the URI's host; that may be an "
+	 "address, which the certificate must show then."},
 	{"sites.*.advertise", SCHEMA_HOST_PORT, S(advertise), 0, 0, 0, NULL, OPTIONAL, RELOAD,
 	 "What Via says toward this site only, instead of the listener's."},
 	{"sites.*.capacity", SCHEMA_COUNT, S(capacity), 0, 1, 1000000, NULL, OPTIONAL, RELOAD,
@@ -92,7 +138,8 @@ const struct schema_key schema_keys[] = {
 	 "`sip:scscf.example.net;transport=tcp`. RFC 3263: NAPTR unless it names a transport, SRV "
 	 "unless it names a port, then A and AAAA. Each address is a target, named "
 	 "ADDRESS:PORT/TRANSPORT."},
-	{"sites.*.tls", SCHEMA_LATER, RECORD_SITE, 0, 0, 0, 0, NULL, OPTIONAL, RELOAD, ""},
+	{"sites.*.tls", SCHEMA_NAME, S(tls), 0, 0, 0, NULL, OPTIONAL, RELOAD,
+	 "The profile of `tls` by which all its targets are reached; DNS is asked for TLS only."},
 
 	SECTION("dns", OPTIONAL, "How names are resolved."),
 	{"dns.servers", SCHEMA_ADDRESSES, C(dns_servers), offsetof(struct config, dns_server_count),
@@ -180,6 +227,15 @@ const struct schema_key schema_keys[] = {
 	 OPTIONAL, RESTART,
 	 "Transactions; from three quarters on completed ones end early, oldest first."},
 
+	{"limits.connections_per_address", SCHEMA_COUNT64, C(limit_connections_per_address), 0, 1, 10000000, "10000",
+	 OPTIONAL, RESTART, "Connections of one address on the access side; many phones may stand behind one."},
+	{"limits.tls_handshakes", SCHEMA_COUNT64, C(limit_tls_handshakes), 0, 1, 1000000, "1000", OPTIONAL, RESTART,
+	 "TLS handshakes under way at once."},
+
+	SECTION("websocket", OPTIONAL, "Care for WebSocket connections."),
+	{"websocket.ping", SCHEMA_TIME, C(websocket_ping_ms), 0, 1 * SECONDS, 1 * HOURS, "30s", OPTIONAL, RESTART,
+	 "A connection that was silent this long is sent a ping (RFC 6455 5.5.2)."},
+
 	SECTION("admin", OPTIONAL, "The admin port."),
 	{"admin.http", SCHEMA_BIND_TEXT, C(admin_http), 0, 0, 0, NULL, OPTIONAL, RESTART,
 	 "Address and port of the read-only HTTP server; without it there is none."},
@@ -265,8 +321,7 @@ const char *schema_suggest(const char *prefix, const char *misspelt)
 	unsigned best_distance = WORD_MAX;
 
 	for (unsigned i = 0; i < schema_key_count; i++) {
-		if (schema_keys[i].type == SCHEMA_LATER ||
-		    !schema_is_under(&schema_keys[i], prefix, &name) ||
+		if (!schema_is_under(&schema_keys[i], prefix, &name) ||
 		    !words_are_near(misspelt, name))
 			continue;
 		if (distance(misspelt, name) < best_distance) {

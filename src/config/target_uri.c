@@ -1,5 +1,5 @@
 /*
- * The URI of a target or of `discover`: sip:HOST[:PORT][;transport=udp|tcp]. Pure.
+ * The URI of a target or of `discover`: sip:HOST[:PORT][;transport=udp|tcp|tls]. Pure.
  */
 #include <ctype.h>
 
@@ -24,8 +24,10 @@ static const char *parse_host(struct slice host_port, struct config_target *targ
 	*host = SLICE_NONE;
 	if (slice_index(host_port, '@') >= 0)
 		return "a SIP URI without a user part";
-	if (address_parse(host_port, &target->address) && address_port(&target->address) != 0)
+	if (address_parse(host_port, &target->address) && address_port(&target->address) != 0) {
+		target->port = address_port(&target->address);
 		return NULL;
+	}
 	if (address_parse_host(host_port, 5060, &target->address))
 		return NULL;
 	target->address.family = AF_UNSPEC;
@@ -47,11 +49,11 @@ static const char *parse_param(struct slice param, struct config_target *target)
 				continue;
 			target->transport = (enum config_transport)i;
 			target->has_transport = true;
-			if (i <= CONFIG_TCP)
+			if (i <= CONFIG_TLS)
 				return NULL;
-			return "transport udp or tcp (this one is not available in this version)";
+			return "transport udp, tcp or tls (WebSockets are for clients)";
 		}
-	return "no URI parameter but transport=udp or transport=tcp";
+	return "no URI parameter but transport=udp, transport=tcp or transport=tls";
 }
 
 const char *target_uri_parse(struct slice text, struct config_target *target, struct slice *host)
@@ -60,7 +62,7 @@ const char *target_uri_parse(struct slice text, struct config_target *target, st
 	const char *expected;
 
 	if (!slice_starts_with_nocase(text, SLICE_LITERAL("sip:")))
-		return "a SIP URI like \"sip:10.0.0.21:5054;transport=tcp\"";
+		return "a SIP URI like \"sip:10.0.0.21:5054;transport=tcp\", or with transport=tls";
 	host_port = slice_split(slice_skip(text, 4), ';', &rest);
 	target->transport = CONFIG_UDP; /* RFC 3263 4.1: an address without transport */
 	expected = parse_host(host_port, target, host);

@@ -439,21 +439,19 @@ static void target_uris_are_narrow(void **state)
 	assert_fault("sip:10.1.0.21:5054;transport=tcp", "sip:10.1.0.21:0", "24:9",
 	             "a port from 1");
 	assert_fault("sip:10.1.0.21:5054;transport=tcp", "sip:10.1.0.21;transport=tls", "24:9",
-	             "not available in this version");
+	             "a TLS target in a site without \"tls\"");
+	assert_fault("sip:10.1.0.21:5054;transport=tcp", "sip:10.1.0.21;transport=wss", "24:9",
+	             "transport udp, tcp or tls (WebSockets are for clients)");
 	assert_fault("sip:10.1.0.21:5054;transport=tcp", "sip:10.1.0.21;lr", "24:9",
 	             "no URI parameter but transport");
 	assert_fault("sip:10.1.0.21:5054;transport=tcp", "sip:0.0.0.0", "24:9",
 	             "a wildcard as target");
 }
 
-static void later_keys_say_so(void **state)
+static void transports_are_those_of_rfc3261_and_rfc7118(void **state)
 {
-	assert_fault("workers: 2", "workers: 2\ntls: { public: {} }", "6:1",
-	             "key \"tls\" is not available in this version");
-	assert_fault("transport: udp, bind", "transport: tls, bind", "7:42",
-	             "udp or tcp (this one is not available in this version)");
 	assert_fault("transport: udp, bind", "transport: carrier-pigeon, bind", "7:42",
-	             "udp or tcp, found");
+	             "udp, tcp, tls, ws or wss, found");
 }
 
 /* ---- rules across keys ---- */
@@ -755,7 +753,7 @@ int main(void)
 		cmocka_unit_test(missing_key_is_told_where_it_should_be),
 		cmocka_unit_test(addresses_are_literals_with_port),
 		cmocka_unit_test(target_uris_are_narrow),
-		cmocka_unit_test(later_keys_say_so),
+		cmocka_unit_test(transports_are_those_of_rfc3261_and_rfc7118),
 		cmocka_unit_test(node_stands_in_one_of_the_sites),
 		cmocka_unit_test(core_listener_needs_allow),
 		cmocka_unit_test(wildcard_core_bind_needs_advertise),
