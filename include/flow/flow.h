@@ -28,6 +28,7 @@ enum flow_close {
 	FLOW_CLOSE_IDLE,         /* never registered, silent */
 	FLOW_CLOSE_REPLACED,     /* same instance and reg-id registered over a newer flow */
 	FLOW_CLOSE_CROWDED,      /* never registered, and its place was needed at the limit */
+	FLOW_CLOSE_SILENT,       /* keep-alives were promised and did not come */
 	FLOW_CLOSE_SHUTDOWN,
 	FLOW_CLOSES
 };
@@ -39,8 +40,12 @@ const struct hop *flow_hop(const struct flow *flow);
 /* NUL-terminated, for Path and Record-Route; the flow's. */
 const char *flow_token_text(const struct flow *flow);
 uint64_t flow_born_ms(const struct flow *flow);
-/* Any packet of the client: restarts the idle clock of an unregistered UDP flow. */
+/* Any packet of the client: restarts the clock of an unregistered UDP flow, and of promised keep-alives. */
 void flow_touch(struct flow *flow);
+/* The client has promised keep-alives (RFC 5626 4.4, RFC 6223): silent for longer than this the registered flow
+ * ends with FLOW_CLOSE_SILENT. 0: no promise, or none any more. Forgotten with the last binding; nothing happens
+ * to a flow that is not registered. Costs one timer that runs once in that time, however much the client says. */
+void flow_expect_keepalives(struct flow *flow, uint32_t silence_ms);
 
 /*
  * What a 2xx to a REGISTER transaction of this flow teaches: identities, Service-Route and expiry of the

@@ -36,8 +36,10 @@ struct proxy_ways {
 	/* as transport_open_access: to a trunk or a PBX */
 	int (*open_access)(void *arg, const struct transport_peer *peer, struct hop *out);
 	const char *(*sent_by)(void *arg, const struct hop *hop);
-	/* The packet belongs to another worker of this process: give it a copy of the bytes. */
-	void (*pass_packet)(void *arg, uint8_t worker, const struct packet *packet);
+	/* The packet belongs to another worker of this process: give it a copy of the bytes, and moved_key, by
+	 * proxy_on_passed_packet. */
+	void (*pass_packet)(void *arg, uint8_t worker, const struct packet *packet,
+	                    uint64_t moved_key);
 	/* What traffic saw of a target: to control. value as health_on_input. */
 	void (*report)(void *arg, uint32_t target_id, enum health_input input, uint64_t value);
 	/* A request that needed more than one attempt, or was lost, has its answer; lent during the call. NULL: nobody asks. */
@@ -55,6 +57,9 @@ void proxy_destroy(struct proxy **proxy);
 
 /* A whole message from the transport (its on_packet). */
 void proxy_on_packet(struct proxy *proxy, const struct packet *packet, bool framing_fault);
+/* One that another worker passed to us. moved_key: by what its client is found here (flow_elsewhere), 0: by its
+ * token. */
+void proxy_on_passed_packet(struct proxy *proxy, const struct packet *packet, uint64_t moved_key);
 /* A new view from control; shares it. Contexts that wait for a target ask again. */
 void proxy_set_view(struct proxy *proxy, struct view *view);
 const struct view *proxy_view(const struct proxy *proxy);

@@ -11,7 +11,7 @@ static const char *const close_names[FLOW_CLOSES] = {
 	[FLOW_CLOSE_CONNECTION] = "connection", [FLOW_CLOSE_DEREGISTERED] = "deregistered",
 	[FLOW_CLOSE_EXPIRED] = "expired",       [FLOW_CLOSE_IDLE] = "idle",
 	[FLOW_CLOSE_REPLACED] = "replaced",     [FLOW_CLOSE_CROWDED] = "crowded",
-	[FLOW_CLOSE_SHUTDOWN] = "shutdown",
+	[FLOW_CLOSE_SILENT] = "silent",         [FLOW_CLOSE_SHUTDOWN] = "shutdown",
 };
 
 const char *flow_close_name(enum flow_close reason)
@@ -63,26 +63,47 @@ void flow_set_state(struct flow *flow, enum flow_state state)
 	list_remove(&table->strangers, &flow->in_strangers);
 	/* A stream's silence is transport's to judge, and a UDP flow never is unregistered again. */
 	timer_stop(loop_timers(table->loop), &flow->idle);
+	flow->silence_ms = 0;
 	if (state != FLOW_CLOSED && table->events != NULL && table->events->on_flow_state != NULL)
 		table->events->on_flow_state(table->arg, flow);
 }
 
+static uint64_t flow_silence_due(const struct flow *flow)
+{
+	return flow->touched_ms + (flow->state == FLOW_REGISTERED
+	                                   ? flow->silence_ms
+	                                   : flow->table->settings.unregistered_ms);
+}
+
 void flow_restart_idle(struct flow *flow)
 {
-	uint64_t due_ms = flow->touched_ms + flow->table->settings.unregistered_ms;
+	uint64_t due_ms = flow_silence_due(flow);
 	uint64_t now_ms = loop_now_ms(flow->table->loop);
 
 	timer_start(loop_timers(flow->table->loop), &flow->idle,
 	            due_ms > now_ms ? due_ms - now_ms : 0);
 }
 
+/* Each packet moves the deadline, so the timer looks again rather than being moved with it. */
 void flow_on_idle(struct timer *timer, void *arg)
 {
 	struct flow *flow = arg;
-	const struct flow_table *table = flow->table;
 
-	if (loop_now_ms(table->loop) >= flow->touched_ms + table->settings.unregistered_ms)
-		flow_table_close(flow->table, flow, FLOW_CLOSE_IDLE);
+	if (loop_now_ms(flow->table->loop) < flow_silence_due(flow))
+		flow_restart_idle(flow);
+	else
+		flow_table_close(flow->table, flow,
+		                 flow->state == FLOW_REGISTERED ? FLOW_CLOSE_SILENT
+		                                                : FLOW_CLOSE_IDLE);
+}
+
+void flow_expect_keepalives(struct flow *flow, uint32_t silence_ms)
+{
+	if (flow->state != FLOW_REGISTERED || flow->silence_ms == silence_ms)
+		return;
+	flow->silence_ms = silence_ms;
+	if (silence_ms == 0)
+		timer_stop(loop_timers(flow->table->loop), &flow->idle);
 	else
 		flow_restart_idle(flow);
 }
@@ -149,8 +170,8 @@ const struct binding *flow_binding_at(const struct flow *flow, unsigned index)
 	return NULL;
 }
 
-/* RFC 5626 5.3: the client has come over another flow; the older one no longer leads to it. */
-static void flow_lose_rival(struct binding *rival)
+/* RFC 5626 5.3: the older flow no longer leads to the client. */
+void flow_lose_rival(struct binding *rival)
 {
 	struct flow *flow = rival->flow;
 	uint64_t key = binding_key(rival), expires_ms = rival->expires_ms;
@@ -172,6 +193,8 @@ static void flow_put_binding(struct flow *flow, struct binding *old, struct bind
 {
 	struct flow_table *table = flow->table;
 	struct binding *rival;
+	bool known = old != NULL && binding_has_key(old) && binding_has_key(binding) &&
+	             binding_key(old) == binding_key(binding);
 
 	if (old != NULL) {
 		list_insert_before(&flow->bindings, &old->in_flow, &binding->in_flow);
@@ -180,8 +203,13 @@ static void flow_put_binding(struct flow *flow, struct binding *old, struct bind
 		list_append(&flow->bindings, &binding->in_flow);
 	}
 	flow_table_add_binding(table, binding);
-	while ((rival = binding_index_rival(&table->bindings, binding)) != NULL)
+	binding->learnt_us = loop_now_us(table->loop);
+	while ((rival = binding_index_rival(&table->bindings, binding)) != NULL) {
 		flow_lose_rival(rival);
+		known = true;
+	}
+	if (binding_has_key(binding))
+		flow_table_note_key(table, binding, known);
 	timer_init(&binding->life, binding_on_life, binding);
 	flow_restart_life(flow, binding);
 	flow_set_state(flow, FLOW_REGISTERED);
@@ -232,6 +260,7 @@ int flow_learn(struct flow *flow, const struct registration *registration,
 	if (err != 0)
 		return err;
 	if (binding == old) {
+		old->learnt_us = loop_now_us(flow->table->loop);
 		flow_restart_life(flow, old);
 		return 0;
 	}

@@ -33,6 +33,7 @@ struct binding {
 	struct hash_link by_aor;      /* (flow, AoR) */
 	struct hash_link by_instance; /* if it has both instance and reg-id */
 	uint64_t expires_ms;
+	uint64_t learnt_us; /* when it came to this flow: of two workers the later has it */
 	uint32_t reg_id;
 	uint16_t aor_length, contact_length, instance_length, service_route_length,
 		identities_length;
@@ -57,12 +58,21 @@ struct flow {
 	uint64_t id;
 	uint64_t born_ms, touched_ms;
 	struct list bindings; /* owned; empty until a REGISTER succeeds */
-	struct timer idle;    /* runs on UDP, without a binding */
+	struct timer idle; /* runs on UDP without a binding, and where keep-alives were promised */
+	uint32_t silence_ms; /* a registered flow may be silent so long; 0: no promise was made */
 	struct hash_link by_hop, by_id;
 	struct list_link by_birth;
 	struct list_link in_strangers; /* UDP, never registered */
 	struct grave grave;
 	char token[FLOW_TOKEN_TEXT_MAX];
+};
+
+/* Ended flows whose clients may have come back (ended.c). */
+struct ended {
+	struct hash_table ids;    /* tombstones */
+	struct list by_age;       /* the same, oldest first */
+	struct hash_table trails; /* by binding_key */
+	size_t limit;
 };
 
 struct flow_table {
@@ -75,8 +85,7 @@ struct flow_table {
 	struct list by_birth;        /* and in this: ids rise */
 	struct list strangers;       /* UDP flows that never registered, oldest first */
 	struct binding_index bindings;
-	struct hash_table ended;  /* tombstones by id */
-	struct list ended_by_age; /* the same, oldest first */
+	struct ended ended;
 	uint64_t next_id;
 	size_t counts[TRANSPORTS];
 	uint64_t full_told_ms; /* when the log said last that bindings are refused; 0: never */
@@ -134,15 +143,30 @@ struct binding *binding_index_rival(const struct binding_index *index,
  * failed. */
 uint64_t identity_hash(const struct uri *uri, struct buffer *scratch);
 
+/* ---- ended.c ---- */
+
+int ended_init(struct ended *ended, size_t limit);
+void ended_free(struct ended *ended);
+/* The flow's token leads on by this key until then. Makes room before it adds; without memory it just leads
+ * nowhere. */
+void ended_remember(struct ended *ended, const struct flow *flow, uint64_t key,
+                    uint64_t expires_ms);
+/* By what the client of that flow is found, and at which worker. False: unknown, or its time is over. */
+bool ended_follow(struct ended *ended, const struct flow_token *token, uint64_t now_ms,
+                  struct flow_elsewhere *out);
+void ended_note_move(struct ended *ended, const struct flow_move *move);
+
 /* ---- flow.c ---- */
 
-/* The only writer of flow->state: stops the idle timer, tells the events (not of FLOW_CLOSED). */
+/* The only writer of flow->state: stops the idle timer, forgets promised keep-alives, tells the events (not of FLOW_CLOSED). */
 void flow_set_state(struct flow *flow, enum flow_state state);
 void flow_restart_idle(struct flow *flow);
 timer_fn flow_on_idle;
 /* Out of the flow and of the index, buried. */
 void flow_drop_binding(struct flow *flow, struct binding *binding);
 void flow_drop_bindings(struct flow *flow);
+/* Its client has come over another flow, here or at another worker. */
+void flow_lose_rival(struct binding *rival);
 
 /* ---- flow_table.c ---- */
 
@@ -150,6 +174,8 @@ void flow_table_add_binding(struct flow_table *table, struct binding *binding);
 void flow_table_remove_binding(struct flow_table *table, struct binding *binding);
 /* Count that a binding was refused at the limit; tell the log, once a minute. */
 void flow_table_refuse_binding(struct flow_table *table);
+/* This outbound binding is new on its flow; known: this worker had one of its key, so the others know where. */
+void flow_table_note_key(struct flow_table *table, const struct binding *binding, bool known);
 /* End the flow whose last outbound binding had this key; expires_ms: how long the token leads on. */
 void flow_table_close_keyed(struct flow_table *table, struct flow *flow, enum flow_close reason,
                             uint64_t key, uint64_t expires_ms);

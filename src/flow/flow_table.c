@@ -20,16 +20,6 @@
 /* A full worker refuses thousands a second: once a minute is enough for the log. */
 #define FULL_TOLD_EVERY_MS 60000
 
-/* An ended flow whose client may have come back: names the binding whose present flow is the successor. */
-struct tombstone {
-	struct hash_link by_id;
-	struct list_link by_age;
-	uint64_t id;
-	uint64_t key;        /* binding_key of the flow's (first outbound) binding */
-	uint64_t expires_ms; /* when that binding would have lapsed */
-	uint32_t generation;
-};
-
 static bool hop_of_flow(const struct hash_link *link, const void *key)
 {
 	return hop_equal(&CONTAINER_OF(link, struct flow, by_hop)->hop, key);
@@ -38,11 +28,6 @@ static bool hop_of_flow(const struct hash_link *link, const void *key)
 static bool id_of_flow(const struct hash_link *link, const void *key)
 {
 	return CONTAINER_OF(link, struct flow, by_id)->id == *(const uint64_t *)key;
-}
-
-static bool id_of_tombstone(const struct hash_link *link, const void *key)
-{
-	return CONTAINER_OF(link, struct tombstone, by_id)->id == *(const uint64_t *)key;
 }
 
 static uint64_t id_hash(uint64_t id)
@@ -62,7 +47,7 @@ static int flow_table_init_indexes(struct flow_table *table)
 	err = hash_table_init(&table->ids, TABLE_BUCKETS, id_of_flow);
 	if (err != 0)
 		goto free_hops;
-	err = hash_table_init(&table->ended, TABLE_BUCKETS, id_of_tombstone);
+	err = ended_init(&table->ended, table->settings.limit / ENDED_PART);
 	if (err != 0)
 		goto free_ids;
 	err = binding_index_init(&table->bindings, table->settings.limit);
@@ -70,7 +55,7 @@ static int flow_table_init_indexes(struct flow_table *table)
 		goto free_ended;
 	return 0;
 free_ended:
-	hash_table_free(&table->ended);
+	ended_free(&table->ended);
 free_ids:
 	hash_table_free(&table->ids);
 free_hops:
@@ -97,7 +82,6 @@ int flow_table_create(struct loop *loop, const struct flow_table_settings *setti
 	table->next_id = (random_u64() >> 16) + 1;
 	list_init(&table->strangers);
 	list_init(&table->by_birth);
-	list_init(&table->ended_by_age);
 	err = flow_table_init_indexes(table);
 	if (err != 0) {
 		memory_free(table);
@@ -105,13 +89,6 @@ int flow_table_create(struct loop *loop, const struct flow_table_settings *setti
 	}
 	*out = table;
 	return 0;
-}
-
-static void tombstone_remove(struct flow_table *table, struct tombstone *tombstone)
-{
-	hash_table_remove(&table->ended, &tombstone->by_id);
-	list_remove(&table->ended_by_age, &tombstone->by_age);
-	memory_free(tombstone);
 }
 
 static void flow_free(struct grave *grave)
@@ -143,11 +120,9 @@ void flow_table_destroy(struct flow_table **table)
 	*table = NULL;
 	while ((link = list_first(&dead->by_birth)) != NULL)
 		flow_leave(dead, CONTAINER_OF(link, struct flow, by_birth), FLOW_CLOSE_SHUTDOWN);
-	while ((link = list_first(&dead->ended_by_age)) != NULL)
-		tombstone_remove(dead, CONTAINER_OF(link, struct tombstone, by_age));
 	hash_table_free(&dead->hops);
 	hash_table_free(&dead->ids);
-	hash_table_free(&dead->ended);
+	ended_free(&dead->ended);
 	binding_index_free(&dead->bindings);
 	memory_free(dead);
 }
@@ -168,29 +143,32 @@ struct flow *flow_table_find(struct flow_table *table, uint64_t id)
 	return link != NULL ? CONTAINER_OF(link, struct flow, by_id) : NULL;
 }
 
-/* The flow that now holds the binding of this ended flow; NULL: nobody came back. */
-static struct flow *flow_table_find_successor(struct flow_table *table,
-                                              const struct flow_token *token)
+struct flow *flow_table_find_key(struct flow_table *table, uint64_t key)
 {
-	struct hash_link *link = hash_table_find(&table->ended, id_hash(token->flow), &token->flow);
-	struct tombstone *tombstone;
-	struct binding *binding;
+	struct binding *binding = binding_index_find_key(&table->bindings, key);
 
-	if (link == NULL)
-		return NULL;
-	tombstone = CONTAINER_OF(link, struct tombstone, by_id);
-	if (tombstone->generation != token->generation)
-		return NULL;
-	if (tombstone->expires_ms <= loop_now_ms(table->loop)) {
-		tombstone_remove(table, tombstone);
-		return NULL;
-	}
-	binding = binding_index_find_key(&table->bindings, tombstone->key);
 	return binding != NULL ? binding->flow : NULL;
 }
 
+/* The flow that now holds the binding of this ended flow, here or at another worker. */
+static enum flow_lookup find_successor(struct flow_table *table, const struct flow_token *token,
+                                       struct flow **flow, struct flow_elsewhere *elsewhere)
+{
+	struct flow_elsewhere found;
+
+	if (!ended_follow(&table->ended, token, loop_now_ms(table->loop), &found))
+		return FLOW_GONE;
+	*flow = flow_table_find_key(table, found.key);
+	if (*flow != NULL)
+		return FLOW_HERE;
+	if (found.worker == table->settings.worker)
+		return FLOW_GONE;
+	*elsewhere = found;
+	return FLOW_ELSEWHERE;
+}
+
 enum flow_lookup flow_table_find_by_token(struct flow_table *table, struct slice text,
-                                          struct flow **flow, uint8_t *worker)
+                                          struct flow **flow, struct flow_elsewhere *elsewhere)
 {
 	struct flow_token token;
 	struct flow *found;
@@ -207,15 +185,13 @@ enum flow_lookup flow_table_find_by_token(struct flow_table *table, struct slice
 	    token.worker >= table->settings.workers)
 		return FLOW_GONE;
 	if (token.worker != table->settings.worker) {
-		*worker = token.worker;
+		*elsewhere = (struct flow_elsewhere){.worker = token.worker};
 		return FLOW_ELSEWHERE;
 	}
 	found = flow_table_find(table, token.flow);
-	if (found != NULL && found->generation != token.generation)
-		return FLOW_GONE;
 	if (found == NULL)
-		found = flow_table_find_successor(table, &token);
-	if (found == NULL)
+		return find_successor(table, &token, flow, elsewhere);
+	if (found->generation != token.generation)
 		return FLOW_GONE;
 	*flow = found;
 	return FLOW_HERE;
@@ -293,34 +269,6 @@ int flow_table_obtain(struct flow_table *table, const struct hop *hop, struct fl
 
 /* ---- end ---- */
 
-/* Makes room before it adds; without memory the token just leads nowhere. */
-static void flow_table_remember(struct flow_table *table, const struct flow *flow, uint64_t key,
-                                uint64_t expires_ms)
-{
-	uint64_t now = loop_now_ms(table->loop);
-	size_t limit = table->settings.limit / ENDED_PART;
-	struct tombstone *tombstone;
-	struct list_link *link;
-
-	while ((link = list_first(&table->ended_by_age)) != NULL) {
-		tombstone = CONTAINER_OF(link, struct tombstone, by_age);
-		if (tombstone->expires_ms > now && table->ended.count < limit)
-			break;
-		tombstone_remove(table, tombstone);
-	}
-	if (limit == 0 || expires_ms <= now)
-		return;
-	tombstone = memory_zalloc(sizeof(*tombstone));
-	if (tombstone == NULL)
-		return;
-	tombstone->id = flow->id;
-	tombstone->generation = flow->generation;
-	tombstone->key = key;
-	tombstone->expires_ms = expires_ms;
-	hash_table_insert(&table->ended, &tombstone->by_id, id_hash(flow->id));
-	list_append(&table->ended_by_age, &tombstone->by_age);
-}
-
 static void flow_log_end(const struct flow *flow, enum flow_close reason)
 {
 	char hop[ADDRESS_TEXT_MAX + 8];
@@ -342,28 +290,47 @@ static void flow_table_end(struct flow_table *table, struct flow *flow, enum flo
 void flow_table_close_keyed(struct flow_table *table, struct flow *flow, enum flow_close reason,
                             uint64_t key, uint64_t expires_ms)
 {
-	flow_table_remember(table, flow, key, expires_ms);
+	ended_remember(&table->ended, flow, key, expires_ms);
 	flow_table_end(table, flow, reason);
 }
 
 /* May the client come back and want its dialogs followed? */
 static bool close_is_survivable(enum flow_close reason)
 {
-	return reason == FLOW_CLOSE_CONNECTION || reason == FLOW_CLOSE_REPLACED;
+	return reason == FLOW_CLOSE_CONNECTION || reason == FLOW_CLOSE_SILENT ||
+	       reason == FLOW_CLOSE_REPLACED;
+}
+
+static void remember_way(struct flow_table *table, const struct flow *flow)
+{
+	LIST_FOR_EACH(link, &flow->bindings) {
+		struct binding *binding = CONTAINER_OF(link, struct binding, in_flow);
+
+		if (binding_has_key(binding)) {
+			ended_remember(&table->ended, flow, binding_key(binding),
+			               binding->expires_ms);
+			return;
+		}
+	}
+}
+
+static void tell_lost_bindings(struct flow_table *table, struct flow *flow)
+{
+	if (table->events == NULL || table->events->on_binding_lost == NULL)
+		return;
+	LIST_FOR_EACH(link, &flow->bindings)
+		table->events->on_binding_lost(table->arg, flow,
+		                               CONTAINER_OF(link, struct binding, in_flow));
 }
 
 void flow_table_close(struct flow_table *table, struct flow *flow, enum flow_close reason)
 {
 	if (flow->state == FLOW_CLOSED)
 		return;
-	LIST_FOR_EACH(link, &flow->bindings) {
-		struct binding *binding = CONTAINER_OF(link, struct binding, in_flow);
-
-		if (close_is_survivable(reason) && binding_has_key(binding)) {
-			flow_table_remember(table, flow, binding_key(binding), binding->expires_ms);
-			break;
-		}
-	}
+	if (close_is_survivable(reason))
+		remember_way(table, flow);
+	if (reason == FLOW_CLOSE_CONNECTION || reason == FLOW_CLOSE_SILENT)
+		tell_lost_bindings(table, flow);
 	flow_table_end(table, flow, reason);
 }
 
@@ -375,7 +342,64 @@ void flow_table_hop_lost(struct flow_table *table, const struct hop *hop, enum f
 		flow_table_close(table, flow, reason);
 }
 
+void flow_table_keepalive(struct flow_table *table, const struct hop *hop)
+{
+	struct flow *flow = flow_table_find_by_hop(table, hop);
+
+	if (flow != NULL && flow->state == FLOW_REGISTERED)
+		flow_touch(flow);
+}
+
 /* ---- bindings ---- */
+
+static struct flow_move move_of(const struct flow_table *table, const struct binding *binding)
+{
+	return (struct flow_move){
+		.key = binding_key(binding),
+		.learnt_us = binding->learnt_us,
+		.worker = table->settings.worker,
+	};
+}
+
+static void tell_move(struct flow_table *table, const struct flow_move *move)
+{
+	if (table->events != NULL && table->events->on_moved_here != NULL)
+		table->events->on_moved_here(table->arg, move);
+}
+
+void flow_table_note_key(struct flow_table *table, const struct binding *binding, bool known)
+{
+	struct flow_move move = move_of(table, binding);
+
+	ended_note_move(&table->ended, &move);
+	if (!known)
+		tell_move(table, &move);
+}
+
+/* Of two that came at once all workers choose the same. */
+static bool is_newer(const struct flow_move *move, const struct flow_move *other)
+{
+	if (move->learnt_us != other->learnt_us)
+		return move->learnt_us > other->learnt_us;
+	return move->worker > other->worker;
+}
+
+void flow_table_moved(struct flow_table *table, const struct flow_move *move)
+{
+	struct binding *binding = binding_index_find_key(&table->bindings, move->key);
+
+	struct flow_move own;
+
+	if (binding != NULL) {
+		own = move_of(table, binding);
+		if (is_newer(&own, move)) {
+			tell_move(table, &own); /* that worker has not heard of it yet */
+			return;
+		}
+		flow_lose_rival(binding);
+	}
+	ended_note_move(&table->ended, move);
+}
 
 void flow_table_add_binding(struct flow_table *table, struct binding *binding)
 {

@@ -69,7 +69,7 @@ static const char *const failover_reason[] = {
 	"refused", "reset", "silent", "timeout", "overloaded", "other",
 };
 static const char *const flow_close[] = {
-	"connection", "deregistered", "expired", "idle", "replaced", "crowded", "shutdown",
+	"connection", "deregistered", "expired", "idle", "replaced", "crowded", "silent", "shutdown",
 };
 static const char *const stun_result[] = {
 	"answered",  "refused",   "other_method",    "no_request",

@@ -180,10 +180,8 @@ void from_client_request(struct incoming *in)
 	struct slice identity;
 	int err;
 
-	if (in->flow != NULL) {
-		flow_touch(in->flow);
+	if (in->flow != NULL)
 		binding = identify(in, &identity);
-	}
 	if (binding == NULL) {
 		proxy_reject(in, 403, "Forbidden", SLICE_NONE, REJECTED_NOT_REGISTERED);
 		return;

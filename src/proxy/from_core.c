@@ -32,13 +32,16 @@ static bool token_of(struct incoming *in, struct slice *token)
 	return false;
 }
 
-bool from_core_belongs_elsewhere(struct incoming *in, uint8_t *worker)
+bool from_core_belongs_elsewhere(struct incoming *in, struct flow_elsewhere *elsewhere)
 {
 	struct slice token;
 	struct flow *flow;
 
-	return token_of(in, &token) &&
-	       flow_table_find_by_token(in->proxy->flows, token, &flow, worker) == FLOW_ELSEWHERE;
+	if (in->moved_key != 0 || !token_of(in, &token) ||
+	    flow_table_find_by_token(in->proxy->flows, token, &flow, elsewhere) != FLOW_ELSEWHERE)
+		return false;
+	/* The worker that the token names was asked already; it knows where its client has gone, if anyone does. */
+	return elsewhere->key != 0 || !packet_was_passed(in->proxy, in->packet);
 }
 
 static int add_record_routes(struct incoming *in, const struct flow *flow)
@@ -102,11 +105,21 @@ static void send_to_flow(struct incoming *in, const struct flow *flow)
 		context_start(in, &plan);
 }
 
+/* Once another worker has said that the client came to us, its token is read no more. */
+static enum flow_lookup find_flow(struct incoming *in, struct slice token, struct flow **flow)
+{
+	struct flow_elsewhere elsewhere;
+
+	if (in->moved_key == 0)
+		return flow_table_find_by_token(in->proxy->flows, token, flow, &elsewhere);
+	*flow = flow_table_find_key(in->proxy->flows, in->moved_key);
+	return *flow != NULL ? FLOW_HERE : FLOW_GONE;
+}
+
 void from_core_request(struct incoming *in)
 {
 	struct slice token = SLICE_NONE;
 	struct flow *flow = NULL;
-	uint8_t worker;
 
 	if (in->method == METHOD_REGISTER) { /* a registrar does not register through its edge */
 		proxy_reject(in, 405, "Method Not Allowed",
@@ -120,7 +133,7 @@ void from_core_request(struct incoming *in)
 		proxy_reject(in, 404, "Not Found", SLICE_NONE, REJECTED_NO_ROUTE);
 		return;
 	}
-	switch (flow_table_find_by_token(in->proxy->flows, token, &flow, &worker)) {
+	switch (find_flow(in, token, &flow)) {
 	case FLOW_HERE:
 		send_to_flow(in, flow);
 		break;

@@ -255,17 +255,27 @@ static bool is_ack_to_our_own(struct incoming *in)
 	return slice_equal(message_to_tag(in->message), slice_from_string(tag));
 }
 
+/* The client lives: RFC 5626 5.4 takes any message for a keep-alive. */
+static struct flow *touch_flow(struct proxy *proxy, const struct hop *hop)
+{
+	struct flow *flow = flow_table_find_by_hop(proxy->flows, hop);
+
+	if (flow != NULL)
+		flow_touch(flow);
+	return flow;
+}
+
 static void take_request(struct incoming *in)
 {
 	struct proxy *proxy = in->proxy;
 	struct server_txn *server = NULL;
-	uint8_t worker;
+	struct flow_elsewhere elsewhere;
 
-	if (in->packet->hop.side == SIDE_ACCESS)
-		in->flow = flow_table_find_by_hop(proxy->flows, &in->packet->hop);
-	else if (!packet_was_passed(proxy, in->packet) &&
-	         from_core_belongs_elsewhere(in, &worker)) {
-		proxy->ways.pass_packet(proxy->ways.arg, worker, in->packet);
+	if (in->packet->hop.side == SIDE_ACCESS) {
+		in->flow = touch_flow(proxy, &in->packet->hop);
+	} else if (from_core_belongs_elsewhere(in, &elsewhere)) {
+		proxy->ways.pass_packet(proxy->ways.arg, elsewhere.worker, in->packet,
+		                        elsewhere.key);
 		return;
 	}
 	if (message_mark_received(in->message, &in->packet->hop.remote) != 0)
@@ -305,6 +315,8 @@ static void take_response(struct proxy *proxy, const struct packet *packet,
 	struct via via;
 	uint8_t worker;
 
+	if (packet->hop.side == SIDE_ACCESS)
+		touch_flow(proxy, &packet->hop);
 	/* Only what was sent to a client may be answered by one; see mint_branch. */
 	if (packet->hop.side == SIDE_ACCESS &&
 	    (!message_via(*response, 0, &via) || !attempt_branch_is_for_client(via.branch))) {
@@ -316,7 +328,7 @@ static void take_response(struct proxy *proxy, const struct packet *packet,
 	/* A branch that another worker minted: its owner shall have it. */
 	if (message_via(*response, 0, &via) && branch_read(via.branch, &worker, NULL, NULL) &&
 	    worker != proxy->settings->worker && !packet_was_passed(proxy, packet)) {
-		proxy->ways.pass_packet(proxy->ways.arg, worker, packet);
+		proxy->ways.pass_packet(proxy->ways.arg, worker, packet, 0);
 		return;
 	}
 	count_stray(proxy);
@@ -350,9 +362,10 @@ static void take_faulty(struct incoming *in, enum message_fault fault, enum guar
 	answer(in, status, reason, SLICE_NONE);
 }
 
-void proxy_on_packet(struct proxy *proxy, const struct packet *packet, bool framing_fault)
+static void take_packet(struct proxy *proxy, const struct packet *packet, bool framing_fault,
+                        uint64_t moved_key)
 {
-	struct incoming in = {.proxy = proxy, .packet = packet};
+	struct incoming in = {.proxy = proxy, .packet = packet, .moved_key = moved_key};
 	enum guard_verdict verdict = GUARD_PASS;
 	enum message_fault fault;
 
@@ -368,6 +381,16 @@ void proxy_on_packet(struct proxy *proxy, const struct packet *packet, bool fram
 		take_response(proxy, packet, &in.message);
 	}
 	message_destroy(&in.message);
+}
+
+void proxy_on_packet(struct proxy *proxy, const struct packet *packet, bool framing_fault)
+{
+	take_packet(proxy, packet, framing_fault, 0);
+}
+
+void proxy_on_passed_packet(struct proxy *proxy, const struct packet *packet, uint64_t moved_key)
+{
+	take_packet(proxy, packet, false, moved_key);
 }
 
 /* ---- life ---- */

@@ -60,6 +60,7 @@ struct incoming {
 	uint64_t loop_hash;
 	struct hop reply_hop; /* where answers go: RFC 3261 18.2.2, RFC 3581 */
 	struct flow *flow;    /* of the client this came from; NULL: none, or from the core */
+	uint64_t moved_key;   /* another worker says that the client of its gone flow is here; else 0 */
 };
 
 struct branch;
@@ -80,8 +81,8 @@ struct slice proxy_retry_after(char text[48], unsigned base_s);
 
 void from_client_request(struct incoming *in); /* from_client.c */
 void from_core_request(struct incoming *in);   /* from_core.c */
-/* The token names a flow of another worker: *worker shall have the bytes. */
-bool from_core_belongs_elsewhere(struct incoming *in, uint8_t *worker);
+/* The token names a flow of another worker, or one of ours whose client has gone there: it shall have the bytes. */
+bool from_core_belongs_elsewhere(struct incoming *in, struct flow_elsewhere *elsewhere);
 void register_request(struct incoming *in); /* register.c */
 /* A 2xx to a REGISTER: teach the flow. */
 void register_learn(struct proxy *proxy, uint64_t flow_id, const struct registration *registration,

@@ -4,12 +4,11 @@
  */
 #include "worker/worker.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/error.h"
 #include "base/memory.h"
-#include "upstream/probe.h"
+#include "worker_internal.h"
 
 /* A visit of all flows for the operator lets calls pass between: half a millisecond each time. */
 #define FLOWS_VISITED_A_TURN 1000
@@ -20,32 +19,6 @@
 #define STATS_PER_LETTER 32
 /* How often the loop's lag, which is told by the second, is counted. */
 #define LAG_LOOK_MS 1000
-/* Packets that other workers passed to this one and it has not yet read: the mailbox counts letters, and what a
- * stranger chooses the length of must be counted in bytes. */
-#define PASSED_BYTES_MAX (16u << 20)
-
-struct worker {
-	uint8_t index;
-	const struct worker_settings *settings;
-	struct proxy_settings proxy_settings;
-	struct worker_reports reports;
-	struct loop *loop;
-	struct metrics *metrics;
-	struct transport *transport;
-	struct txn_table *txns;
-	struct flow_table *flows;
-	struct probes *probes;
-	struct proxy *proxy;
-	struct branch_source branches;
-	struct worker *const *siblings;        /* index = worker */
-	struct transport **sibling_transports; /* owned; the same order, lent to our transport */
-	unsigned sibling_count;
-	atomic_size_t passed_bytes; /* written by the others too */
-	struct timer lag_look;
-	struct timer stop_look;
-	struct timer stats_look;
-	uint64_t stop_at_ms; /* UINT64_MAX: not stopping */
-};
 
 /* ---- transport -> proxy, flows, transactions ---- */
 
@@ -93,10 +66,17 @@ static void on_unreachable(void *arg, const struct address *peer, int error)
 	txn_table_hop_lost(worker->txns, &hop, error);
 }
 
+static void on_keepalive(void *arg, const struct hop *hop)
+{
+	if (hop->side == SIDE_ACCESS)
+		flow_table_keepalive(((struct worker *)arg)->flows, hop);
+}
+
 static const struct transport_events transport_events = {
 	.on_packet = on_packet,
 	.on_connection_closed = on_connection_closed,
 	.on_unreachable = on_unreachable,
+	.on_keepalive = on_keepalive,
 };
 
 /* ---- flows -> transport ---- */
@@ -117,13 +97,15 @@ static void on_flow_closed(void *arg, struct flow *flow, enum flow_close reason)
 	struct worker *worker = arg;
 	const struct hop *hop = flow_hop(flow);
 
-	if (reason == FLOW_CLOSE_REPLACED && transport_is_stream(hop->transport))
+	if ((reason == FLOW_CLOSE_REPLACED || reason == FLOW_CLOSE_SILENT) &&
+	    transport_is_stream(hop->transport))
 		transport_close(worker->transport, hop, CLOSE_LOCAL);
 }
 
 static const struct flow_table_events flow_events = {
 	.on_flow_state = on_flow_state,
 	.on_flow_closed = on_flow_closed,
+	.on_moved_here = worker_tell_move,
 };
 
 /* ---- the proxy's ways ---- */
@@ -168,76 +150,9 @@ static bool way_is_ready(void *arg)
 	return ((struct worker *)arg)->stop_at_ms == UINT64_MAX;
 }
 
-struct packet_letter {
-	struct letter letter;
-	struct hop hop;
-	size_t length;
-	char data[];
-};
-
 static void drop_letter(struct letter *letter)
 {
 	memory_free(letter);
-}
-
-static void free_packet(struct packet_letter *posted)
-{
-	struct worker *to = posted->letter.arg;
-
-	atomic_fetch_sub_explicit(&to->passed_bytes, posted->length, memory_order_relaxed);
-	memory_free(posted);
-}
-
-static void drop_packet(struct letter *letter)
-{
-	free_packet(CONTAINER_OF(letter, struct packet_letter, letter));
-}
-
-static void deliver_packet(struct letter *letter, void *arg)
-{
-	struct packet_letter *posted = CONTAINER_OF(letter, struct packet_letter, letter);
-	struct worker *worker = arg;
-	struct packet packet = {slice_of(posted->data, posted->length), posted->hop};
-
-	proxy_on_packet(worker->proxy, &packet, false);
-	free_packet(posted);
-}
-
-/* Room for so many bytes more at that worker: taken. */
-static bool take_room(struct worker *to, size_t length)
-{
-	size_t before = atomic_fetch_add_explicit(&to->passed_bytes, length, memory_order_relaxed);
-
-	if (before + length <= PASSED_BYTES_MAX)
-		return true;
-	atomic_fetch_sub_explicit(&to->passed_bytes, length, memory_order_relaxed);
-	return false;
-}
-
-/* What finds no room is lost like a datagram, and counted. */
-static void way_pass_packet(void *arg, uint8_t to, const struct packet *packet)
-{
-	struct worker *worker = arg;
-	struct packet_letter *letter;
-	size_t length = packet->bytes.length;
-
-	if (to >= worker->sibling_count)
-		return; /* a number that no worker of ours has */
-	letter = memory_alloc(sizeof(*letter) + length);
-	if (letter == NULL || !take_room(worker->siblings[to], length)) {
-		memory_free(letter);
-		metrics_add(worker->metrics, METRIC_REJECTED, REJECTED_CLASS_PACKET,
-		            REJECTED_QUEUE_FULL, 0, 1);
-		return;
-	}
-	letter->letter = (struct letter){.deliver = deliver_packet,
-	                                 .drop = drop_packet,
-	                                 .arg = worker->siblings[to]};
-	letter->hop = packet->hop;
-	letter->length = length;
-	memcpy(letter->data, packet->bytes.data, length);
-	if (loop_post(worker->siblings[to]->loop, &letter->letter) != 0)
-		free_packet(letter); /* the loop counts it */
 }
 
 /* ---- probes ---- */
@@ -313,7 +228,7 @@ static int build_proxy(struct worker *worker)
 		.open = way_open,
 		.open_access = way_open_access,
 		.sent_by = way_sent_by,
-		.pass_packet = way_pass_packet,
+		.pass_packet = worker_pass_packet,
 		.report = way_report,
 		.decided = way_decided,
 		.is_ready = way_is_ready,
@@ -358,6 +273,7 @@ int worker_create(const struct worker_settings *settings, uint8_t index,
 	worker->stop_at_ms = UINT64_MAX;
 	timer_init(&worker->stop_look, look_whether_done, worker);
 	timer_init(&worker->stats_look, tell_stats, worker);
+	worker_passing_init(worker);
 	timer_init(&worker->lag_look, look_at_lag, worker);
 	branch_source_init(&worker->branches, index);
 	snprintf(name, sizeof(name), "worker-%u", index);

@@ -64,6 +64,7 @@ struct world {
 	unsigned decided_count;
 	unsigned passed; /* packets given to another worker */
 	uint8_t passed_to;
+	uint64_t passed_key;
 	char passed_text[65536];
 };
 
@@ -133,12 +134,14 @@ static inline const char *world_sent_by(void *arg, const struct hop *hop)
 	return hop->side == SIDE_CORE ? "127.0.0.1:5058" : "127.0.0.1:5060";
 }
 
-static inline void world_pass_packet(void *arg, uint8_t worker, const struct packet *packet)
+static inline void world_pass_packet(void *arg, uint8_t worker, const struct packet *packet,
+                                     uint64_t moved_key)
 {
 	struct world *world = arg;
 
 	world->passed++;
 	world->passed_to = worker;
+	world->passed_key = moved_key;
 	snprintf(world->passed_text, sizeof(world->passed_text), "%.*s", SLICE_ARGS(packet->bytes));
 }
 

@@ -76,10 +76,10 @@ static void at_the_limit_the_oldest_stranger_makes_room(void **state)
 
 static enum flow_lookup look(struct stage *stage, const char *token, struct flow **flow)
 {
-	uint8_t worker = 255;
+	struct flow_elsewhere elsewhere;
 
 	*flow = NULL;
-	return flow_table_find_by_token(stage->table, slice_from_string(token), flow, &worker);
+	return flow_table_find_by_token(stage->table, slice_from_string(token), flow, &elsewhere);
 }
 
 static void token_leads_to_its_flow(void **state)
@@ -153,17 +153,17 @@ static void token_of_another_life_node_or_worker_is_told_apart(void **state)
 	char text[FLOW_TOKEN_TEXT_MAX];
 	struct stage stage;
 	struct flow *flow = NULL;
-	uint8_t worker;
+	struct flow_elsewhere elsewhere;
 	size_t i;
 
 	stage_set(&stage, 100);
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		worker = 255;
+		elsewhere = (struct flow_elsewhere){.worker = 255};
 		flow_token_write(&cases[i].token, text);
 		assert_int_equal(flow_table_find_by_token(stage.table, slice_from_string(text),
-		                                          &flow, &worker),
+		                                          &flow, &elsewhere),
 		                 cases[i].expected);
-		assert_int_equal(worker, cases[i].expected == FLOW_ELSEWHERE ? 2 : 255);
+		assert_int_equal(elsewhere.worker, cases[i].expected == FLOW_ELSEWHERE ? 2 : 255);
 	}
 	stage_strike(&stage);
 }

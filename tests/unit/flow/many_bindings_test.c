@@ -266,7 +266,7 @@ static void users_who_move_to_another_flow_leave_one_by_one_and_the_last_ends_th
 	struct crowd crowd;
 	struct flow *young, *found;
 	char token[FLOW_TOKEN_TEXT_MAX];
-	uint8_t worker;
+	struct flow_elsewhere elsewhere;
 	unsigned i;
 
 	crowd_set(&crowd, TRANSPORT_TCP, 1000, ALICE_CONTACT OUTBOUND ";expires=600\r\n");
@@ -284,7 +284,7 @@ static void users_who_move_to_another_flow_leave_one_by_one_and_the_last_ends_th
 	assert_int_equal(crowd.stage.closed, 1);
 	assert_int_equal(crowd.stage.close_reason, FLOW_CLOSE_REPLACED);
 	assert_int_equal(flow_table_find_by_token(crowd.stage.table, slice_from_string(token),
-	                                          &found, &worker),
+	                                          &found, &elsewhere),
 	                 FLOW_HERE);
 	assert_ptr_equal(found, young);
 	crowd_strike(&crowd);
