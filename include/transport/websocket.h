@@ -62,7 +62,7 @@ int websocket_reader_take(struct websocket_pool *pool, struct websocket_reader *
 /* Back to the pool if nothing has begun; *reader is NULL then. */
 void websocket_reader_rest(struct websocket_pool *pool, struct websocket_reader **reader);
 void websocket_reader_destroy(struct websocket_reader **reader); /* NULL inside is fine */
-/* Bytes of a message begun that the reader holds memory for, on top of its own. */
+/* Bytes of memory that it holds, for itself and for a message begun. */
 size_t websocket_reader_held(const struct websocket_reader *reader);
 
 /* Call with what was read until MORE; *input moves over what is used. */

@@ -35,9 +35,11 @@ static void welcome(struct listener *listener, int fd, struct address *remote)
 	struct connection *connection;
 	struct address local;
 	socklen_t length = sizeof(local);
+	bool proxy_due;
 
 	address_normalise(remote);
-	if (!listener_allows(listener, remote)) {
+	proxy_due = proxy_header_is_due(listener, remote); /* then it tells whom to allow */
+	if (!proxy_due && !listener_allows(listener, remote)) {
 		reject(listener, fd, REJECTED_NOT_ALLOWED_PEER);
 		return;
 	}
@@ -47,6 +49,9 @@ static void welcome(struct listener *listener, int fd, struct address *remote)
 	}
 	if (connection_create(listener, fd, remote, false, &connection) != 0)
 		return; /* out of memory: the client tries again */
+	connection->proxy_due = proxy_due;
+	if (proxy_due || connection_is_websocket(connection))
+		connection_expect(connection); /* who has to speak first */
 	if (address_is_wildcard(&listener->settings->bind)) {
 		memset(&local, 0, sizeof(local));
 		if (getsockname(fd, &local.any, &length) == 0) {

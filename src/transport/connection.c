@@ -23,7 +23,8 @@ static bool same_connection(const struct hash_link *link, const void *key)
 }
 
 struct pool_key {
-	enum side side; /* a way to a trunk is never one to a Sprout, though they share an address */
+	enum side
+		side; /* a way to a trunk is never one to a Sprout, though they share an address */
 	enum sip_transport transport;
 	const struct address *peer;
 };
@@ -82,11 +83,14 @@ static uint64_t open_deadline(const struct connection *connection)
 {
 	const struct transport_settings *settings = &connection->transport->settings;
 
+	const uint64_t ping_due = websocket_ping_due(connection);
+	uint64_t due = UINT64_MAX;
+
 	if (connection->partial_since != 0)
 		return connection->partial_since + settings->partial_ms;
 	if (connection->hop.side == SIDE_ACCESS && connection->pins == 0)
-		return connection->active_ms + settings->idle_ms;
-	return UINT64_MAX;
+		due = connection->active_ms + settings->idle_ms;
+	return ping_due < due ? ping_due : due;
 }
 
 /* Every message moves the deadline, so a timer that would fire too early is left: it looks again. */
@@ -105,16 +109,29 @@ void connection_arm(struct connection *connection)
 	timer_start(loop_timers(transport->loop), &connection->life, due > now ? due - now : 0);
 }
 
+void connection_expect(struct connection *connection)
+{
+	connection->partial_since = loop_now_ms(connection->transport->loop);
+	connection_arm(connection);
+}
+
 static void on_open_deadline(struct connection *connection)
 {
 	struct transport *transport = connection->transport;
 
 	if (loop_now_ms(transport->loop) < open_deadline(connection)) {
 		connection_arm(connection);
+	} else if (connection->proxy_due) {
+		connection_abort(connection, CLOSE_PROXY_HEADER);
+	} else if (connection->partial_since != 0 && connection_is_websocket(connection)) {
+		websocket_on_slow(connection);
 	} else if (connection->partial_since != 0) {
 		metrics_add(transport->metrics, METRIC_PARSE_ERRORS, connection->hop.transport,
 		            PARSE_ERROR_FRAME_SLOW, 0, 1);
 		connection_abort(connection, CLOSE_SLOW);
+	} else if (loop_now_ms(transport->loop) >= websocket_ping_due(connection)) {
+		websocket_on_ping_due(connection);
+		connection_arm(connection);
 	} else {
 		connection_close(connection, CLOSE_IDLE);
 	}
@@ -216,10 +233,8 @@ static void let_go(struct connection *connection)
 		transport->accepted[connection->hop.side]--;
 	transport->queued_bytes -= connection->queue.bytes;
 	send_queue_free(&connection->queue);
-	transport->partial_bytes -= connection->partial_capacity;
-	memory_free(connection->partial);
-	connection->partial = NULL;
-	connection->partial_length = connection->partial_capacity = 0;
+	stream_drop(connection);
+	websocket_let_go(connection);
 }
 
 static void free_connection(struct grave *grave)
@@ -279,6 +294,9 @@ void connection_close(struct connection *connection, enum close_reason reason)
 		connection_abort(connection, reason);
 		return;
 	}
+	websocket_say_goodbye(connection, reason);
+	if (connection->state > CONNECTION_OPEN)
+		return; /* its queue was full */
 	connection->reason = reason;
 	if (connection->queue.bytes > 0)
 		connection_set_state(connection, CONNECTION_DRAINING);

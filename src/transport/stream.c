@@ -9,9 +9,6 @@
 #include "base/memory.h"
 #include "transport_internal.h"
 
-/* Begun messages of all connections of a worker: 1000 of the longest at once. Beyond it the next one who
- * begins is closed: an attacker with many slow connections shall not take the host's memory. */
-#define PARTIAL_BYTES_MAX (64u << 20)
 /* With so much waiting to be written the peer does not read; a pong tells it nothing then. */
 #define PONGS_WAITING_MAX 64
 
@@ -74,7 +71,7 @@ static size_t cut(struct connection *connection, const char *data, size_t length
 	return used;
 }
 
-static void partial_drop(struct connection *connection)
+void stream_drop(struct connection *connection)
 {
 	connection->transport->partial_bytes -= connection->partial_capacity;
 	memory_free(connection->partial);
@@ -113,14 +110,13 @@ static bool begins_message(const char *data, size_t length)
 	return false;
 }
 
-/* Keep what is left; its first `same` bytes are those kept already. */
-static int partial_keep(struct connection *connection, const char *data, size_t length, size_t same)
+int stream_keep(struct connection *connection, const char *data, size_t length, size_t same)
 {
 	const uint64_t now = loop_now_ms(connection->transport->loop);
 	int err;
 
 	if (length == 0) {
-		partial_drop(connection);
+		stream_drop(connection);
 		connection->partial_since = 0;
 		return 0;
 	}
@@ -142,12 +138,16 @@ void stream_take(struct connection *connection, size_t length)
 	const char *data = transport->scratch;
 	size_t used;
 
+	if (connection_is_websocket(connection)) {
+		websocket_take(connection, length);
+		return;
+	}
 	connection->active_ms = loop_now_ms(transport->loop);
 	used = cut(connection, data, length);
 	if (connection->state != CONNECTION_OPEN)
 		return;
-	if (partial_keep(connection, data + used, length - used,
-	                 used == 0 ? connection->partial_length : 0) != 0) {
+	if (stream_keep(connection, data + used, length - used,
+	                used == 0 ? connection->partial_length : 0) != 0) {
 		connection_abort(connection, CLOSE_LIMIT);
 		return;
 	}

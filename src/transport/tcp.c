@@ -43,7 +43,7 @@ void tcp_set_options(int fd, enum side side)
 	socket_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, keepalive[side].unacknowledged_ms);
 }
 
-static int tcp_listen(struct transport *transport, struct listener *listener)
+int tcp_listen(struct transport *transport, struct listener *listener)
 {
 	int err;
 
@@ -121,16 +121,22 @@ static bool is_over_limit(const struct connection *connection, size_t length)
 	       connection->queue.bytes + length > transport->settings.connection_queue_bytes;
 }
 
-static int tcp_send(struct transport *transport, const struct hop *hop, struct bytes **bytes)
+static int push(struct connection *connection, struct bytes **bytes)
 {
-	struct connection *connection = connection_find(transport, hop);
 	const size_t length = (*bytes)->length;
-	int err;
+	const int err = send_queue_push(&connection->queue, bytes);
 
-	if (connection == NULL)
-		return -ENOTCONN;
-	if (length == 0)
-		return 0;
+	if (err == 0)
+		connection->transport->queued_bytes += length;
+	return err;
+}
+
+int tcp_queue(struct connection *connection, struct bytes **front, struct bytes **bytes)
+{
+	struct transport *transport = connection->transport;
+	const size_t length = (*bytes)->length + (front != NULL ? (*front)->length : 0);
+	int err = 0;
+
 	if (is_over_limit(connection, length) && !connection->blocked) {
 		tcp_flush(connection); /* one turn may bring more than the queue holds */
 		if (connection->state != CONNECTION_OPEN)
@@ -140,11 +146,14 @@ static int tcp_send(struct transport *transport, const struct hop *hop, struct b
 		connection_abort(connection, CLOSE_QUEUE_FULL);
 		return -ENOBUFS;
 	}
-	err = send_queue_push(&connection->queue, bytes);
+	if (front != NULL)
+		err = push(connection, front);
+	if (err == 0)
+		err = push(connection, bytes);
+	if (err != 0 && front != NULL && *front == NULL)
+		connection_abort(connection, CLOSE_LIMIT); /* half of it is queued */
 	if (err != 0)
 		return err;
-	transport->queued_bytes += length;
-	connection->active_ms = loop_now_ms(transport->loop);
 	if (!connection->blocked && !list_link_in_list(&connection->in_flush)) {
 		list_append(&transport->flush, &connection->in_flush);
 		transport_flush_soon(transport);
@@ -152,7 +161,22 @@ static int tcp_send(struct transport *transport, const struct hop *hop, struct b
 	return 0;
 }
 
-static void tcp_close(struct transport *transport, const struct hop *hop, enum close_reason reason)
+static int tcp_send(struct transport *transport, const struct hop *hop, struct bytes **bytes)
+{
+	struct connection *connection = connection_find(transport, hop);
+	int err;
+
+	if (connection == NULL)
+		return -ENOTCONN;
+	if ((*bytes)->length == 0)
+		return 0;
+	err = tcp_queue(connection, NULL, bytes);
+	if (err == 0)
+		connection->active_ms = loop_now_ms(transport->loop);
+	return err;
+}
+
+void tcp_close(struct transport *transport, const struct hop *hop, enum close_reason reason)
 {
 	struct connection *connection = connection_find(transport, hop);
 
@@ -224,6 +248,8 @@ void tcp_on_readable(evutil_socket_t fd, short what, void *arg)
 		read_to_nowhere(connection);
 		return;
 	}
+	if (connection->proxy_due && !proxy_header_take(connection))
+		return;
 	while (connection->state == CONNECTION_OPEN && taken < READ_TURN_BYTES) {
 		const size_t kept = connection->partial_length,
 			     room = transport->scratch_size - kept;

@@ -15,6 +15,7 @@
 static const struct transport_kind *const kinds[TRANSPORTS] = {
 	[TRANSPORT_UDP] = &transport_udp,
 	[TRANSPORT_TCP] = &transport_tcp,
+	[TRANSPORT_WS] = &transport_ws,
 };
 
 /* ---- the end of the turn ---- */
@@ -148,6 +149,7 @@ static int create_stream_parts(struct transport *transport)
 static void prepare(struct transport *transport)
 {
 	transport->reserve_fd = -1;
+	websocket_pool_init(&transport->web_readers, transport->settings.message_bytes);
 	list_init(&transport->udp_flush);
 	timer_init(&transport->flush_soon, on_flush_soon, transport);
 	timer_init(&transport->tell_soon, on_tell_soon, transport);
@@ -215,12 +217,22 @@ out:
 	return err;
 }
 
+/* RFC 6455 7.4.1: a browser that is told 1001 comes back at once, one that sees us vanish may wait. */
+static void say_goodbye(struct transport *transport)
+{
+	if (list_is_empty(&transport->all_connections))
+		return; /* or not made yet */
+	LIST_FOR_EACH_SAFE(link, &transport->all_connections)
+		websocket_say_goodbye(CONTAINER_OF(link, struct connection, in_all), CLOSE_LOCAL);
+}
+
 void transport_destroy(struct transport **transport)
 {
 	struct transport *t = *transport;
 
 	if (t == NULL)
 		return;
+	say_goodbye(t);
 	flush(t); /* the last answers */
 	connections_free(t);
 	for (unsigned i = 0; t->listeners != NULL && i < t->settings.listener_count; i++) {
@@ -234,6 +246,7 @@ void transport_destroy(struct transport **transport)
 		close(t->reserve_fd);
 	udp_slab_destroy(&t->slab);
 	locals_free(t);
+	websocket_pool_free(&t->web_readers);
 	bytes_release(&t->pong);
 	memory_free(t->scratch);
 	memory_free(t->listeners);

@@ -17,6 +17,7 @@
 #include "loop/timer.h"
 #include "sip/framer.h"
 #include "transport/transport.h"
+#include "transport/websocket.h"
 
 /* What one system call sends: datagrams of sendmmsg, pieces of one sendmsg. */
 #define FLUSH_BATCH 64
@@ -33,7 +34,7 @@ struct transport_kind {
 	int (*send)(struct transport *transport, const struct hop *hop, struct bytes **bytes);
 	void (*close)(struct transport *transport, const struct hop *hop, enum close_reason reason);
 };
-extern const struct transport_kind transport_udp, transport_tcp;
+extern const struct transport_kind transport_udp, transport_tcp, transport_ws, transport_wss;
 
 struct listener {
 	struct transport *transport;
@@ -103,6 +104,7 @@ struct transport {
 	char *scratch;                      /* where streams are read */
 	size_t scratch_size;
 	struct bytes *pong; /* CRLF */
+	struct websocket_pool web_readers;
 	int reserve_fd; /* given up for a moment to turn somebody away when descriptors run out */
 };
 
@@ -194,6 +196,16 @@ struct send_queue {
 	struct bytes *few[SEND_QUEUE_INLINE];
 };
 
+/* What a WebSocket connection has on top of a stream. */
+struct web {
+	struct websocket_reader *reader; /* NULL between frames: shared then */
+	size_t held;                     /* bytes of it, in partial_bytes */
+	uint64_t heard_ms, window_ms;    /* bytes last read; when `controls` began to count */
+	uint16_t controls;
+	uint8_t pings; /* sent since it was heard */
+	bool upgraded, close_sent;
+};
+
 struct connection {
 	struct transport *transport;
 	struct hop hop;
@@ -201,6 +213,7 @@ struct connection {
 	enum close_reason reason; /* once it is past OPEN */
 	int fd;
 	bool opened_by_us, told, counted;
+	bool proxy_due;     /* a PROXY header has to come first */
 	bool blocked;       /* `writable` waits: until it is connected, or the kernel takes more */
 	unsigned pins;      /* registered flows that hold it */
 	uint64_t active_ms; /* bytes last read or queued */
@@ -208,6 +221,7 @@ struct connection {
 	struct framer framer;
 	char *partial; /* a message begun; NULL: none */
 	size_t partial_length, partial_capacity;
+	struct web web;
 	struct send_queue queue;
 	struct event readable, writable;
 	struct timer life; /* connect, partial, idle or linger deadline, by state */
@@ -229,6 +243,8 @@ void connection_close(struct connection *connection, enum close_reason reason);
 void connection_connected(struct connection *connection, int error);
 /* At once, queue and all. */
 void connection_abort(struct connection *connection, enum close_reason reason);
+/* Something has to come from it before partial_ms are over. */
+void connection_expect(struct connection *connection);
 void connection_arm(struct connection *connection);
 void connection_tell(struct connection *connection);
 /* No event, no telling: for transport_destroy. */
@@ -249,8 +265,39 @@ void send_queue_written(struct send_queue *queue, size_t length);
 /* Cut what was read into messages and hand them up; keep the rest. scratch holds `length` bytes, of which
  * the first partial_length were kept before. */
 void stream_take(struct connection *connection, size_t length);
+/* Keep what is left of it; its first `same` bytes are those kept already. */
+int stream_keep(struct connection *connection, const char *data, size_t length, size_t same);
+void stream_drop(struct connection *connection); /* nothing is kept any more */
+/* Begun messages of all connections of a worker: 1000 of the longest at once. Beyond it the next one who
+ * begins is closed: an attacker with many slow connections shall not take the host's memory. */
+#define PARTIAL_BYTES_MAX (64u << 20)
+
+/* ---- websocket_stream.c ---- */
+static inline bool connection_is_websocket(const struct connection *connection)
+{
+	return connection->hop.transport == TRANSPORT_WS ||
+	       connection->hop.transport == TRANSPORT_WSS;
+}
+/* As stream_take. */
+void websocket_take(struct connection *connection, size_t length);
+/* Its request or its message did not come to an end in time. */
+void websocket_on_slow(struct connection *connection);
+/* Say in a close frame, unless one was sent, that we leave. */
+void websocket_say_goodbye(struct connection *connection, enum close_reason reason);
+uint64_t websocket_ping_due(const struct connection *connection);
+void websocket_on_ping_due(struct connection *connection);
+void websocket_let_go(struct connection *connection);
+
+/* ---- proxy_header.c ---- */
+bool proxy_header_is_due(const struct listener *listener, const struct address *peer);
+/* True: it has come, and what follows may be read. */
+bool proxy_header_take(struct connection *connection);
 
 /* ---- tcp.c ---- */
+int tcp_listen(struct transport *transport, struct listener *listener);
+void tcp_close(struct transport *transport, const struct hop *hop, enum close_reason reason);
+/* Both go out one behind the other, or none; front: NULL, or what a layer above TCP writes before. Takes them if 0. */
+int tcp_queue(struct connection *connection, struct bytes **front, struct bytes **bytes);
 void tcp_on_readable(evutil_socket_t fd, short what, void *arg);
 void tcp_on_writable(evutil_socket_t fd, short what, void *arg);
 void tcp_flush(struct connection *connection);

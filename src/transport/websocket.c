@@ -19,6 +19,9 @@
 /* First memory for a message that did not come in one piece; doubled as it grows. */
 #define MESSAGE_FIRST_BYTES 4096
 
+/* What wslay takes for a connection: a buffer of 4 KiB and its state. */
+#define WSLAY_BYTES (4096 + 128)
+
 struct websocket_reader {
 	wslay_frame_context_ptr frames;
 	struct slice input;       /* during websocket_read: what wslay may take */
@@ -34,6 +37,8 @@ struct websocket_reader {
 	unsigned char control[CONTROL_MAX_BYTES];
 	size_t control_length;
 };
+
+#define READER_BYTES (sizeof(struct websocket_reader) + WSLAY_BYTES)
 
 /* ---- readers ---- */
 
@@ -122,7 +127,7 @@ void websocket_reader_rest(struct websocket_pool *pool, struct websocket_reader 
 
 size_t websocket_reader_held(const struct websocket_reader *reader)
 {
-	return reader->message_capacity;
+	return READER_BYTES + reader->message_capacity;
 }
 
 /* ---- UTF-8 ---- */

@@ -99,7 +99,7 @@ static void frames(const char *data, size_t size, unsigned seed, struct events *
 		} while (more);
 		ASSERT(verdict != WEBSOCKET_MORE || input.length == 0);
 		more = verdict == WEBSOCKET_MORE;
-		ASSERT(websocket_reader_held(reader) <= 4 * 4096);
+		ASSERT(websocket_reader_held(reader) <= 5 * 4096);
 		if (more)
 			websocket_reader_rest(&pool, &reader);
 	}
