@@ -64,7 +64,7 @@ struct config_listener {
 
 struct config_target {
 	char *name; /* "sprout-1" ... if the file gives none */
-	char *uri;  /* as written */
+	char *uri;  /* as written, and ;transport=tls where only the site said so */
 	struct address address;
 	enum config_transport transport;
 	unsigned weight; /* 1..1000, default 1 */

@@ -19,9 +19,8 @@
 #define CONFIG_NAMES_MAX 256    /* to be resolved, of all sites: METRICS_NAMES_MAX */
 #define CONFIG_DNS_SERVERS_MAX 8
 #define CONFIG_TLS_MAX 64
-#define CONFIG_CERTIFICATES_MAX                                                                    \
-	256 /* beside the first of a profile: each is loaded again at every change */
-#define CONFIG_WORKERS_MAX 256 /* a worker's number is 8 bits in our branch */
+#define CONFIG_CERTIFICATES_MAX 63 /* beside the first of a profile: TLS_PAIRS_MAX */
+#define CONFIG_WORKERS_MAX 256     /* a worker's number is 8 bits in our branch */
 
 /* ---- faults ---- */
 

@@ -188,7 +188,7 @@ static void walk_certificates(struct loader *loader, const struct node *node,
 	unsigned i = 1;
 
 	if (node->kind != NODE_LIST || node->count == 0 || node->count > CONFIG_CERTIFICATES_MAX) {
-		wrong_kind(loader, node, "more", "a list of 1 to 256 {certificate, key}");
+		wrong_kind(loader, node, "more", "a list of 1 to 63 {certificate, key}");
 		return;
 	}
 	profile->certificates = memory_zalloc((node->count + 1) * sizeof(*profile->certificates));
@@ -433,12 +433,34 @@ static int site_part(struct config_site *site)
 	return 0;
 }
 
+/* The Route to a target says what it is reached by, also where the site said so for all. */
+static int spell_tls(struct config_target *target)
+{
+	size_t size = strlen(target->uri) + sizeof(";transport=tls");
+	char *uri;
+
+	if (target->transport != CONFIG_TLS || target->has_transport)
+		return 0;
+	uri = memory_alloc(size);
+	if (uri == NULL)
+		return -ENOMEM;
+	snprintf(uri, size, "%s;transport=tls", target->uri);
+	memory_free(target->uri);
+	target->uri = uri;
+	return 0;
+}
+
 static int sites_part(struct config *config)
 {
 	int err = 0;
 
-	for (unsigned i = 0; i < config->site_count && err == 0; i++)
-		err = site_part(&config->sites[i]);
+	for (unsigned i = 0; i < config->site_count && err == 0; i++) {
+		struct config_site *site = &config->sites[i];
+
+		err = site_part(site);
+		for (unsigned j = 0; j < site->target_count && err == 0; j++)
+			err = spell_tls(&site->targets[j]);
+	}
 	return err;
 }
 

@@ -29,6 +29,14 @@ static void fill_listener(const struct config_listener *from, struct listener_se
 	to->advertise = from->advertise;
 	to->allow = from->allow;
 	to->allow_count = from->allow_count;
+	to->tls = from->tls;
+	to->client_certificate = (enum tls_client_certificate)from->client_certificate;
+	to->allow_names = (const char *const *)from->allow_names;
+	to->allow_name_count = from->allow_name_count;
+	to->proxy_from = from->proxy_from;
+	to->proxy_from_count = from->proxy_from_count;
+	to->origins = (const char *const *)from->origins;
+	to->origin_count = from->origin_count;
 }
 
 static int fill_listeners(struct control *control, unsigned *path_listener)
@@ -67,6 +75,10 @@ int settings_fill(struct control *control)
 		.workers = config->workers,
 		.message_bytes = config->limit_message_bytes,
 		.max_connections = (unsigned)share(config->limit_connections, config->workers),
+		.max_connections_per_address =
+			(unsigned)share(config->limit_connections_per_address, config->workers),
+		.tls_handshakes = (unsigned)share(config->limit_tls_handshakes, config->workers),
+		.websocket_ping_ms = config->websocket_ping_ms,
 		.connection_queue_bytes = CONNECTION_QUEUE_BYTES,
 		.connect_timeout_ms = CONNECT_TIMEOUT_MS,
 		.idle_ms = IDLE_MS,

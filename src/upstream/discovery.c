@@ -59,7 +59,7 @@ static void fill_list(const struct discovery *discovery, unsigned site, struct t
 	const struct config_site *config = &discovery->config->sites[site];
 
 	for (unsigned i = 0; i < config->target_count; i++)
-		target_list_add_configured(list, &config->targets[i]);
+		target_list_add_configured(list, &config->targets[i], config->tls);
 	for (unsigned i = 0; i < discovery->source_count; i++) {
 		const struct source *source = &discovery->sources[i];
 		unsigned room = list->room;
@@ -68,7 +68,7 @@ static void fill_list(const struct discovery *discovery, unsigned site, struct t
 			continue;
 		if (list->count + DISCOVERY_TARGETS_MAX < room)
 			list->room = list->count + DISCOVERY_TARGETS_MAX;
-		target_list_add_found(list, source->name, &source->served);
+		target_list_add_found(list, source->name, config->tls, &source->served);
 		list->room = room;
 	}
 }
@@ -192,6 +192,14 @@ static void on_resolved(void *arg, struct resolution_result *given)
 		source_on_trouble(source, reason);
 }
 
+/* A site with TLS takes nothing else from DNS, whatever is offered; one without cannot use it. */
+static void leave_families(struct resolution_ways *ways, bool tls)
+{
+	for (unsigned i = 0; i < TRANSPORTS; i++)
+		if ((i == TRANSPORT_TLS) != tls)
+			ways->families[i] = 0;
+}
+
 static void on_refresh(struct timer *timer, void *arg)
 {
 	struct source *source = arg;
@@ -202,9 +210,11 @@ static void on_refresh(struct timer *timer, void *arg)
 		.has_transport = source->name->has_transport,
 		.transport = (enum sip_transport)source->name->transport,
 	};
+	struct resolution_ways ways = discovery->resolution_ways;
 
-	if (resolution_start(discovery->loop, &discovery->resolution_ways, &name, on_resolved,
-	                     source, &source->running) != 0)
+	leave_families(&ways, discovery->config->sites[source->site].tls != NULL);
+	if (resolution_start(discovery->loop, &ways, &name, on_resolved, source,
+	                     &source->running) != 0)
 		source_on_trouble(source, "out of memory");
 }
 

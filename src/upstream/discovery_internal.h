@@ -33,10 +33,13 @@ struct target_list {
 /* -ENOMEM. */
 int target_list_init(struct target_list *list, unsigned room);
 void target_list_free(struct target_list *list);
-void target_list_add_configured(struct target_list *list, const struct config_target *target);
-/* All addresses of the result, as targets of this name; those already there once only. */
+/* tls: the profile of its site, NULL: none. */
+void target_list_add_configured(struct target_list *list, const struct config_target *target,
+                                const char *tls);
+/* All addresses of the result, as targets of this name; those already there once only. Over TLS each must show the
+ * name that the resolution began with (RFC 5922 5.2: what DNS says on the way proves nothing). */
 void target_list_add_found(struct target_list *list, const struct config_target *name,
-                           const struct resolution_result *result);
+                           const char *tls, const struct resolution_result *result);
 uint64_t target_list_hash(const struct target_list *list);
 
 #endif

@@ -241,7 +241,12 @@ static enum sip_transport own_transport(const struct resolution *resolution)
 {
 	if (resolution->name.has_transport)
 		return resolution->name.transport;
-	return resolution->ways.families[TRANSPORT_UDP] != 0 ? TRANSPORT_UDP : TRANSPORT_TCP;
+	if (resolution->ways.families[TRANSPORT_UDP] != 0)
+		return TRANSPORT_UDP;
+	if (resolution->ways.families[TRANSPORT_TCP] == 0 &&
+	    resolution->ways.families[TRANSPORT_TLS] != 0)
+		return TRANSPORT_TLS;
+	return TRANSPORT_TCP;
 }
 
 /* No SRV at all: the host's own addresses, at the standard port. */

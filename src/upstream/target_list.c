@@ -67,7 +67,8 @@ static struct failover_target_spec *add(struct target_list *list,
 	return &list->specs[list->count++];
 }
 
-void target_list_add_configured(struct target_list *list, const struct config_target *target)
+void target_list_add_configured(struct target_list *list, const struct config_target *target,
+                                const char *tls)
 {
 	add(list, &(struct failover_target_spec){
 			  .name = target->name,
@@ -75,6 +76,8 @@ void target_list_add_configured(struct target_list *list, const struct config_ta
 			  .address = target->address,
 			  .transport = transports[target->transport],
 			  .weight = target->weight,
+			  .tls = tls,
+			  .tls_name = target->tls_name,
 		  });
 }
 
@@ -154,7 +157,7 @@ static void add_address(struct target_list *list, const struct failover_target_s
 }
 
 void target_list_add_found(struct target_list *list, const struct config_target *name,
-                           const struct resolution_result *result)
+                           const char *tls, const struct resolution_result *result)
 {
 	struct weights weights = weigh(result);
 	unsigned rank = 0;
@@ -163,7 +166,11 @@ void target_list_add_found(struct target_list *list, const struct config_target 
 		const struct resolution_server *server = &result->servers[i];
 		unsigned addresses = count_addresses(result, server);
 		struct failover_target_spec like = {.transport = server->transport,
-		                                    .host = name->host};
+		                                    .host = name->host,
+		                                    .tls = tls};
+
+		if (tls != NULL)
+			like.tls_name = name->tls_name != NULL ? name->tls_name : name->host;
 
 		rank += i > 0 && server->priority != server[-1].priority;
 		like.priority = rank;

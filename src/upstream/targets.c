@@ -289,6 +289,8 @@ int site_init(struct failover *failover, unsigned index, const struct config_sit
 			.address = target->address,
 			.transport = transports[target->transport],
 			.weight = target->weight,
+			.tls = from->tls,
+			.tls_name = target->tls_name,
 		};
 
 		err = watch_create(failover, index, &spec, &watch);

@@ -143,6 +143,7 @@ static void targets_of_a_tls_site_are_tls_on_5061(void **state)
 	assert_string_equal(config->sites[0].tls, "intersite");
 	assert_int_equal(config->sites[0].targets[0].transport, CONFIG_TLS);
 	assert_int_equal(address_port(&config->sites[0].targets[0].address), 5061);
+	assert_string_equal(config->sites[0].targets[0].uri, "sip:10.0.0.21;transport=tls");
 	assert_null(config->sites[0].targets[0].tls_name);
 	assert_int_equal(address_port(&b->targets[0].address), 5054);
 	assert_string_equal(b->targets[0].tls_name, "b1.example.net");
@@ -224,7 +225,7 @@ static void profiles_are_whole(void **state)
 	             "f:3:61: wrong value for \"more\", expected a pair {certificate, key}, found "
 	             "\"b.pem\"");
 	assert_fault("[{ certificate: b.pem, key: b.key }]", "[]",
-	             "f:3:60: wrong value for \"more\", expected a list of 1 to 256");
+	             "f:3:60: wrong value for \"more\", expected a list of 1 to 63");
 	assert_fault("verify: chain", "verify: maybe",
 	             "f:4:68: wrong value for \"verify\", expected name, chain or none, found "
 	             "\"maybe\"");

@@ -48,7 +48,7 @@ struct scene {
 	struct config config;
 	struct config_site sites[2];
 	struct config_target names[2], target;
-	struct config_listener listeners[2];
+	struct config_listener listeners[3]; /* the third, of TLS, where config says so */
 	struct metrics_registry *registry;
 	struct metrics *metrics;
 	struct discovery *discovery;
@@ -150,10 +150,19 @@ static int set_targets(void *arg, unsigned site, const struct failover_target_sp
 	scene->gifts++;
 	scene->gift_site = site;
 	scene->given[0] = '\0';
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
 		length += (size_t)snprintf(scene->given + length, sizeof(scene->given) - length,
-		                           "%s w%u p%u\n", specs[i].name, specs[i].weight,
+		                           "%s w%u p%u", specs[i].name, specs[i].weight,
 		                           specs[i].priority);
+		if (specs[i].tls != NULL)
+			length += (size_t)snprintf(scene->given + length,
+			                           sizeof(scene->given) - length, " by %s as %s",
+			                           specs[i].tls,
+			                           specs[i].tls_name != NULL ? specs[i].tls_name
+			                                                     : "address");
+		length += (size_t)snprintf(scene->given + length, sizeof(scene->given) - length,
+		                           "\n");
+	}
 	return 0;
 }
 
@@ -208,9 +217,11 @@ static void scene_prepare(struct scene *scene)
 	loop_advance_to(scene->loop, FAKE_CLOCK_START_MS);
 	assert_int_equal(metrics_registry_create(&scene->registry), 0);
 	assert_int_equal(metrics_create(scene->registry, "control", &scene->metrics), 0);
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 3; i++) {
 		scene->listeners[i].side = CONFIG_CORE;
-		scene->listeners[i].transport = i == 0 ? CONFIG_TCP : CONFIG_UDP;
+		scene->listeners[i].transport = i == 0   ? CONFIG_TCP
+		                                : i == 1 ? CONFIG_UDP
+		                                         : CONFIG_TLS;
 		scene->listeners[i].bind.family = AF_INET;
 	}
 	scene->names[0] = (struct config_target){.host = (char *)HOST,
@@ -565,6 +576,88 @@ static void dns_that_comes_late_is_found_within_its_retry(void **state)
 	scene_end(&scene);
 }
 
+/* ---- TLS ---- */
+
+/* One name and every service there is. */
+static void every_service(struct scene *scene)
+{
+	static const char *const services[] = {"SIP+D2U", "SIP+D2T", "SIPS+D2T"};
+	static const char *const names[] = {"udp.example.net", "tcp.example.net",
+	                                    "tls.example.net"};
+
+	for (unsigned i = 0; i < 3; i++) {
+		scene->zone[scene->zone_count++] =
+			(struct zone_record){ns_t_naptr, HOST, names[i],    i + 1,
+		                             1,          0,    services[i], 10};
+		record_srv(scene, names[i], 1, 1, 5070 + i, "s1.example.net");
+	}
+	record(scene, ns_t_a, "s1.example.net", "10.0.0.1", 10);
+}
+
+static void scene_prepare_tls(struct scene *scene)
+{
+	scene_prepare(scene);
+	scene->config.listener_count = 3;
+	scene->sites[1].tls = (char *)"intersite";
+	scene->names[0].transport = CONFIG_TLS;
+	scene->names[0].has_transport = false;
+}
+
+static void a_tls_site_takes_tls_records_alone_and_keeps_the_name(void **state)
+{
+	struct scene scene;
+
+	scene_prepare_tls(&scene);
+	every_service(&scene);
+	scene_start(&scene);
+	walk(&scene, 100);
+	/* RFC 5922 5.2: not tls.example.net, not s1.example.net. */
+	assert_given(&scene, "10.0.0.1:5072/tls w1 p0 by intersite as " HOST "\n");
+	scene_end(&scene);
+}
+
+static void a_plaintext_site_does_not_take_tls_records(void **state)
+{
+	struct scene scene;
+
+	scene_prepare_tls(&scene);
+	scene.sites[1].tls = NULL;
+	scene.names[0].transport = CONFIG_UDP;
+	every_service(&scene);
+	scene_start(&scene);
+	walk(&scene, 100);
+	assert_given(&scene, "10.0.0.1:5070/udp w1 p0\n");
+	scene_end(&scene);
+}
+
+static void a_tls_site_without_naptr_asks_for_sips_alone(void **state)
+{
+	struct scene scene;
+
+	scene_prepare_tls(&scene);
+	record_srv(&scene, "_sip._tcp." HOST, 1, 1, 5070, "s1.example.net");
+	record_srv(&scene, "_sips._tcp." HOST, 1, 1, 5072, "s1.example.net");
+	record(&scene, ns_t_a, "s1.example.net", "10.0.0.1", 10);
+	scene_start(&scene);
+	walk(&scene, 100);
+	assert_given(&scene, "10.0.0.1:5072/tls w1 p0 by intersite as " HOST "\n");
+	assert_int_equal(scene.asked[DNS_SRV], 1);
+	scene_end(&scene);
+}
+
+static void a_tls_site_without_srv_is_the_host_at_5061(void **state)
+{
+	struct scene scene;
+
+	scene_prepare_tls(&scene);
+	scene.names[0].tls_name = (char *)"other.example.net";
+	record(&scene, ns_t_a, HOST, "10.0.0.1", 10);
+	scene_start(&scene);
+	walk(&scene, 100);
+	assert_given(&scene, "10.0.0.1:5061/tls w1 p0 by intersite as other.example.net\n");
+	scene_end(&scene);
+}
+
 /* ---- sites ---- */
 
 static void configured_and_found_targets_stand_side_by_side_once_each(void **state)
@@ -656,6 +749,10 @@ int main(void)
 		cmocka_unit_test(one_server_of_two_without_an_answer_keeps_its_addresses),
 		cmocka_unit_test(a_service_withdrawn_is_not_believed_either),
 		cmocka_unit_test(dns_that_comes_late_is_found_within_its_retry),
+		cmocka_unit_test(a_tls_site_takes_tls_records_alone_and_keeps_the_name),
+		cmocka_unit_test(a_plaintext_site_does_not_take_tls_records),
+		cmocka_unit_test(a_tls_site_without_naptr_asks_for_sips_alone),
+		cmocka_unit_test(a_tls_site_without_srv_is_the_host_at_5061),
 		cmocka_unit_test(configured_and_found_targets_stand_side_by_side_once_each),
 		cmocka_unit_test(targets_that_found_no_room_are_offered_again),
 		cmocka_unit_test(every_allocation_may_fail),
