@@ -153,15 +153,28 @@ int message_pop_last(struct message *message, enum sip_header header);
 int message_remove(struct message *message, const char *name);
 /* Remove every line whose name is in the table (count names, any case); one walk. */
 int message_remove_each(struct message *message, const char *const *names, unsigned count);
+/* Keep the lines of which `keep` says so; one walk. Names come in their long form, in any case. */
+typedef bool message_keep_fn(void *arg, struct slice name, struct slice value);
+void message_keep(struct message *message, message_keep_fn *keep, void *arg);
+/* Each comma-separated value of all lines of that name is written anew by `write`: what it appends takes the
+ * value's place, nothing drops it, and a line without values goes. A line whose values all stay as they are
+ * stays byte for byte. */
+typedef void message_write_value_fn(void *arg, struct slice value, struct buffer *out);
+int message_edit_values(struct message *message, const char *name, message_write_value_fn *write,
+                        void *arg);
 int message_set_request_uri(struct message *message, struct slice uri);
 int message_set_max_forwards(struct message *message, unsigned hops); /* adds it if absent */
 /* Writes ;received= and fills ;rport on the top Via, as RFC 3261 18.2.1 and RFC 3581 4 say:
  * received when the sent-by host differs from source or rport was asked. What the sender put there
  * itself goes: an answer must not be sent where a stranger points. */
 int message_mark_received(struct message *message, const struct address *source);
-/* Take one parameter out of every line of Authorization / Proxy-Authorization, or set it (last in
- * the line, the value as given: quote it where its grammar wants quotes): value NULL removes. No such
- * header: 0, nothing done (with value: creates nothing). */
+/* Take parameters of these names (any case) out of every line of credentials or challenges: Authorization,
+ * WWW-Authenticate and their kin. Wherever in the line, however often and however spaced, in each of several
+ * challenges; not inside quotes. The rest stays byte for byte. */
+int message_remove_auth_params(struct message *message, const char *header_name,
+                               const char *const *params, unsigned count);
+/* The same for one parameter of credentials; then, unless value is NULL, it is set: last in the line, the value
+ * as given (quote it where its grammar wants quotes). No such header: 0, nothing done (creates nothing). */
 int message_set_authorization_param(struct message *message, const char *header_name,
                                     const char *param, const char *value);
 

@@ -11,10 +11,8 @@
 
 static int assert_identity(struct incoming *in, struct slice identity)
 {
-	int err = trust_strip(in->message, CROSSING_CLIENT_TO_CORE);
+	int err = trust_apply(in->message, CROSSING_CLIENT_TO_CORE);
 
-	if (err == 0)
-		err = trust_strip_standing(in->message);
 	if (err == 0)
 		err = message_append(in->message, "P-Asserted-Identity", identity);
 	return err;
@@ -175,7 +173,7 @@ static int plan_request(struct incoming *in, const struct binding *binding, stru
 
 void from_client_request(struct incoming *in)
 {
-	struct request_plan plan = {0};
+	struct request_plan plan = {.crossing = CROSSING_CLIENT_TO_CORE};
 	const struct binding *binding = NULL;
 	struct slice identity;
 	int err;

@@ -84,7 +84,7 @@ static int edit_request(struct incoming *in, const struct flow *flow)
 	int err = pop_routes(in);
 
 	if (err >= 0)
-		err = trust_strip(in->message, CROSSING_CORE_TO_CLIENT);
+		err = trust_apply(in->message, CROSSING_CORE_TO_CLIENT);
 	if (err == 0)
 		err = add_record_routes(in, flow);
 	if (err == 0)
@@ -94,7 +94,8 @@ static int edit_request(struct incoming *in, const struct flow *flow)
 
 static void send_to_flow(struct incoming *in, const struct flow *flow)
 {
-	struct request_plan plan = {.fixed = true, .hop = *flow_hop(flow)};
+	struct request_plan plan = {
+		.crossing = CROSSING_CORE_TO_CLIENT, .fixed = true, .hop = *flow_hop(flow)};
 	int err = edit_request(in, flow);
 
 	if (err != 0)

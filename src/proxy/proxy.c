@@ -403,6 +403,7 @@ int proxy_create(struct loop *loop, const struct proxy_settings *settings,
 
 	if (proxy == NULL)
 		return -ENOMEM;
+	trust_init();
 	proxy->loop = loop;
 	proxy->settings = settings;
 	proxy->ways = *ways;

@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "flow/binding.h"
 #include "proxy/proxy.h"
+#include "proxy/trust.h"
 #include "sip/reply.h"
 #include "sip/route.h"
 #include "sip/validate.h"
@@ -130,18 +131,11 @@ void decision_note_answer(const struct branch *branch, int status);
 /* Its final answer goes back. */
 void decision_tell(struct response_context *context, int status, bool lost);
 
-/* ---- trust.c ---- */
-
-enum crossing { CROSSING_CLIENT_TO_CORE, CROSSING_CORE_TO_CLIENT };
-/* Remove every header that may not pass this way. Requests and responses alike. 0 or -ENOMEM. */
-int trust_strip(struct message *message, enum crossing crossing);
-/* What a client says of the standing of its own credentials never crosses. 0 or -ENOMEM. */
-int trust_strip_standing(struct message *message);
-
 /* ---- response_context.c and attempt.c ---- */
 
 /* Where a request is to go, decided by the steps above. */
 struct request_plan {
+	enum crossing crossing;
 	bool fixed;     /* one hop and no other: a client's flow, or ourselves */
 	struct hop hop; /* fixed */
 	const struct view_target *preferred; /* the Sprout that a route names, or NULL */
@@ -179,6 +173,7 @@ struct response_context {
 	struct proxy *proxy;
 	struct server_txn *server; /* NULL once it has ended */
 	enum sip_method method;
+	enum crossing crossing; /* of the request */
 	bool fixed;
 	bool in_dialog;
 	bool add_target_route;

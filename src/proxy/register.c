@@ -12,23 +12,21 @@
 
 /* TS 24.229 5.2.2.1: a digest that comes over a flow where this user is already registered needs no new
  * proof of address; one with a response is pending; without an answer nothing is said. What the client
- * itself wrote there never crosses. */
+ * itself wrote there has been taken away by trust_apply. */
 static int mark_integrity(struct incoming *in, struct slice aor)
 {
 	struct slice authorization;
 	struct slice response;
 	const char *standing = NULL;
-	int err;
 
 	if (!message_header(in->message, "Authorization", &authorization))
-		return trust_strip_standing(in->message);
+		return 0;
 	if (in->flow != NULL && flow_binding(in->flow, aor) != NULL)
 		standing = "\"ip-assoc-yes\"";
 	else if (digest_param(authorization, "response", &response) && !slice_is_empty(response))
 		standing = "\"ip-assoc-pending\"";
-	err = trust_strip_standing(in->message);
-	if (err != 0 || standing == NULL)
-		return err;
+	if (standing == NULL)
+		return 0;
 	return message_set_authorization_param(in->message, "Authorization", "integrity-protected",
 	                                       standing);
 }
@@ -56,7 +54,7 @@ static int edit_request(struct incoming *in, struct slice aor)
 	int hops = message_max_forwards(in->message);
 	int err;
 
-	err = trust_strip(in->message, CROSSING_CLIENT_TO_CORE);
+	err = trust_apply(in->message, CROSSING_CLIENT_TO_CORE);
 	if (err == 0)
 		err = mark_integrity(in, aor);
 	if (err == 0)
@@ -71,7 +69,7 @@ static int edit_request(struct incoming *in, struct slice aor)
 void register_request(struct incoming *in)
 {
 	struct proxy *proxy = in->proxy;
-	struct request_plan plan = {.add_target_route = true};
+	struct request_plan plan = {.crossing = CROSSING_CLIENT_TO_CORE, .add_target_route = true};
 	struct registration *registration;
 	char text[48];
 	int err;

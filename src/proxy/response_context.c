@@ -100,6 +100,7 @@ static struct response_context *context_create(struct incoming *in, struct reque
 		return NULL;
 	context->proxy = in->proxy;
 	context->method = in->method;
+	context->crossing = plan->crossing;
 	context->fixed = plan->fixed;
 	context->in_dialog = plan->in_dialog;
 	context->hop = plan->hop;
@@ -258,13 +259,11 @@ void context_give_up(struct response_context *context, int status, enum lost_rea
 
 static struct bytes *prepare_upstream(struct response_context *context, struct message *response)
 {
-	bool from_client = context->fixed && context->hop.side == SIDE_ACCESS;
 	int err;
 
 	err = message_pop(response, HEADER_VIA); /* step 3 */
 	if (err == 0)
-		err = trust_strip(response,
-		                  from_client ? CROSSING_CLIENT_TO_CORE : CROSSING_CORE_TO_CLIENT);
+		err = trust_apply(response, crossing_back(context->crossing));
 	if (err != 0 || message_count(response, HEADER_VIA) == 0)
 		return NULL;
 	return message_serialize(response, true);

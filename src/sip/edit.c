@@ -59,7 +59,7 @@ static int table_open_back(struct message *message)
 	return 0;
 }
 
-static void table_remove(struct message *message, struct line *line)
+void line_remove(struct message *message, struct line *line)
 {
 	struct line *end = message_lines(message) + message->count;
 
@@ -203,12 +203,26 @@ int message_remove_each(struct message *message, const char *const *names, unsig
 	return 0;
 }
 
+void message_keep(struct message *message, message_keep_fn *keep, void *arg)
+{
+	struct line *line = message_lines(message), *kept = line, *end = line + message->count;
+
+	for (; line < end; line++) {
+		if (!keep(arg, line->name, line->value))
+			continue;
+		if (kept != line)
+			*kept = *line;
+		kept++;
+	}
+	message->count = (unsigned)(kept - message_lines(message));
+}
+
 int message_remove(struct message *message, const char *name)
 {
 	return message_remove_each(message, &name, 1);
 }
 
-static int line_rewrite(struct message *message, struct line *line, struct slice value)
+int line_rewrite(struct message *message, struct line *line, struct slice value)
 {
 	struct slice text;
 	int err;
@@ -232,7 +246,7 @@ int message_pop(struct message *message, enum sip_header header)
 		rest = slice_trim(rest);
 		if (popped && rest.length > 0)
 			return line_rewrite(message, line, rest);
-		table_remove(message, line);
+		line_remove(message, line);
 		if (popped)
 			return 0;
 	}
@@ -257,7 +271,7 @@ int message_pop_last(struct message *message, enum sip_header header)
 		kept = slice_trim(slice_of(kept.data, kept.length - 1));
 	if (kept.length > 0)
 		return line_rewrite(message, last, kept);
-	table_remove(message, last);
+	line_remove(message, last);
 	return 0;
 }
 
@@ -386,65 +400,6 @@ int message_mark_received(struct message *message, const struct address *source)
 	if (err == 0 && via.has_rport)
 		message->top_via.via.rport = address_port(source);
 	return err;
-}
-
-/* ---- Authorization ---- */
-
-/* "Digest a=b, c=d" without the parameter; `value` not NULL: with it at the end. */
-static int write_authorization(struct message *message, struct slice text, struct slice param,
-                               const char *value, struct slice *out)
-{
-	struct slice rest, item, scheme = text;
-	size_t extra = value != NULL ? param.length + strlen(value) + 3 : 0;
-	char *at = message_room(message, text.length * 2 + extra + 1), *begin = at;
-	const char *separator = " ";
-
-	if (at == NULL)
-		return -ENOMEM;
-	for (scheme.length = 0; scheme.length < text.length;) {
-		if (slice_is_blank(text.data[scheme.length]))
-			break;
-		scheme.length++;
-	}
-	rest = slice_skip(text, scheme.length);
-	memcpy(at, scheme.data, scheme.length);
-	at += scheme.length;
-	while (value_next(&rest, &item)) {
-		struct slice ignored, name = slice_trim(slice_split(item, '=', &ignored));
-
-		if (slice_equal_nocase(name, param))
-			continue;
-		memcpy(at, separator, strlen(separator));
-		at += strlen(separator);
-		memcpy(at, item.data, item.length);
-		at += item.length;
-		separator = ", ";
-	}
-	if (value != NULL)
-		at += sprintf(at, "%s%.*s=%s", separator, SLICE_ARGS(param), value);
-	*out = slice_of(begin, (size_t)(at - begin));
-	return 0;
-}
-
-int message_set_authorization_param(struct message *message, const char *header_name,
-                                    const char *param, const char *value)
-{
-	struct slice name = slice_from_string(header_name), wanted = slice_from_string(param);
-	struct line *line = message_lines(message);
-	struct slice text;
-	int err;
-
-	/* All lines of the name: which of two the next element believes is not ours to guess. */
-	for (unsigned i = 0; i < message->count; i++, line++) {
-		if (!line_is_named(line, name))
-			continue;
-		err = write_authorization(message, line->value, wanted, value, &text);
-		if (err == 0)
-			err = line_rewrite(message, line, text);
-		if (err != 0)
-			return err;
-	}
-	return 0;
 }
 
 /* ---- printing ---- */

@@ -116,6 +116,12 @@ struct line *message_line(const struct message *message, enum line_kind kind,
 /* Room that lives as long as the message; NULL: out of memory. */
 char *message_room(struct message *message, size_t length);
 
+/* ---- edit.c ---- */
+
+/* The same name with another value. 0 or -ENOMEM. */
+int line_rewrite(struct message *message, struct line *line, struct slice value);
+void line_remove(struct message *message, struct line *line);
+
 /* The one place where sofia-sip is asked: do the lines obey the grammar?
  * MESSAGE_SOUND, MESSAGE_BAD_HEADER or MESSAGE_NO_MEMORY. */
 enum message_fault judge_message(const struct message *message);

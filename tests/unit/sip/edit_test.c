@@ -185,6 +185,87 @@ static void authorization_params_come_and_go(void **state)
 	assert_prints(&message, START VIA TAIL DIGEST ", integrity-protected=\"no\"\n" END);
 }
 
+/* Spellings of one parameter in a value, and what is left. */
+static const char *const without_ck[][2] = {
+	{"Digest realm=\"r\", ck=\"11\", ik=\"22\", nonce=\"n\"", "Digest realm=\"r\", nonce=\"n\""},
+	{"Digest realm=\"r\",nonce=\"n\",ik=22,ck=11", "Digest realm=\"r\",nonce=\"n\""},
+	{"Digest CK=\"11\"  ,\trealm=\"r\"", "Digest realm=\"r\""},
+	{"Digest   ik = \"22\" , realm=\"r\"", "Digest   realm=\"r\""},
+	{"Digest realm=\"r\", ck", "Digest realm=\"r\""},
+	{"Digest realm=\"r\", ck=", "Digest realm=\"r\""},
+	{"Digest ck=\"11\"", "Digest"},
+	{"Digest realm=\"a\", ck=\"1,\\\"1\", Digest ik=\"2\", realm=\"b\"",
+         "Digest realm=\"a\", Digest realm=\"b\""},
+	{"Digest realm=\"a\", ck=1, ck=2, ck=3", "Digest realm=\"a\""},
+	/* nothing to take */
+	{"Digest realm=\"ck=1, ik=2\",  nonce=\"a\\\", ck=1\"", NULL},
+	{"Digest  xck=\"11\",ckx=1 , realm=\"ik\"", NULL},
+	{"Digest nonce=ck", "Digest nonce=ck"},
+};
+
+static void auth_params_are_cut_out_and_the_rest_stays_byte_for_byte(void **state)
+{
+	static const char *const names[] = {"ck", "ik"};
+	char before[1024], after[1024];
+
+	for (size_t i = 0; i < sizeof(without_ck) / sizeof(without_ck[0]); i++) {
+		const char *left = without_ck[i][1] != NULL ? without_ck[i][1] : without_ck[i][0];
+		struct message *message;
+
+		snprintf(before, sizeof(before),
+		         START VIA TAIL "WWW-Authenticate: %s\nX: y\nwww-authenticate: %s\n" END,
+		         without_ck[i][0], without_ck[i][0]);
+		snprintf(after, sizeof(after),
+		         START VIA TAIL "WWW-Authenticate: %s\nX: y\nwww-authenticate: %s\n" END,
+		         left, left);
+		message = sip_parse(before);
+		assert_int_equal(message_remove_auth_params(message, "WWW-Authenticate", names, 2),
+		                 0);
+		assert_prints(&message, after);
+	}
+}
+
+static bool keep_not_named_x(void *arg, struct slice name, struct slice value)
+{
+	(*(unsigned *)arg)++;
+	return name.data[0] != 'X';
+}
+
+static void lines_are_kept_by_whoever_asks(void **state)
+{
+	struct message *message = sip_parse(START VIA "X-A: 1\n" TAIL "s: short\nXB: 2\n" END);
+	unsigned seen = 0;
+
+	message_keep(message, keep_not_named_x, &seen);
+	assert_int_equal(seen, 8);
+	assert_prints(&message, START VIA TAIL "s: short\n" END);
+}
+
+/* Drops "b", doubles "c". */
+static void write_abc(void *arg, struct slice value, struct buffer *out)
+{
+	if (slice_equal(value, SLICE_LITERAL("b")))
+		return;
+	buffer_append_slice(out, value);
+	if (slice_equal(value, SLICE_LITERAL("c")))
+		buffer_append_slice(out, value);
+}
+
+static void values_are_dropped_or_written_anew(void **state)
+{
+	struct message *message =
+		sip_parse(START VIA TAIL "Q: b\nQ: a ,b,  \"b, b\"\nq:   a,\ta\nq2: b\nQ: b, c\nQ: b\n" END);
+
+	assert_int_equal(message_edit_values(message, "q", write_abc, NULL), 0);
+	assert_prints(&message,
+	              START VIA TAIL "Q: a, \"b, b\"\nq:   a,\ta\nq2: b\nQ: cc\n" END);
+}
+
+static void write_first_letter(void *arg, struct slice value, struct buffer *out)
+{
+	buffer_append(out, value.data, 1);
+}
+
 static void edit_scene(void *arg)
 {
 	struct slice bytes =
@@ -217,6 +298,8 @@ static void edit_scene(void *arg)
 	if (err == 0)
 		err = message_set_authorization_param(message, "Authorization", "x",
 		                                      long_value + 1900);
+	if (err == 0)
+		err = message_edit_values(message, "X-A", write_first_letter, NULL);
 	assert_int_equal(err, alloc_fail_happened() ? -ENOMEM : 0);
 	message_destroy(&message);
 }
@@ -238,6 +321,9 @@ int main(void)
 		cmocka_unit_test(request_uri_and_hops_change_in_place),
 		cmocka_unit_test(the_top_via_learns_where_the_request_came_from),
 		cmocka_unit_test(authorization_params_come_and_go),
+		cmocka_unit_test(auth_params_are_cut_out_and_the_rest_stays_byte_for_byte),
+		cmocka_unit_test(lines_are_kept_by_whoever_asks),
+		cmocka_unit_test(values_are_dropped_or_written_anew),
 		cmocka_unit_test(edits_bear_the_end_of_memory),
 	};
 
