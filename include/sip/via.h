@@ -30,6 +30,10 @@ static inline bool transport_is_stream(enum sip_transport transport)
 {
 	return transport != TRANSPORT_UDP;
 }
+static inline bool transport_is_tls(enum sip_transport transport)
+{
+	return transport == TRANSPORT_TLS || transport == TRANSPORT_WSS;
+}
 
 struct via {
 	struct slice transport; /* "UDP" as written: may be a transport we do not know */

@@ -47,11 +47,8 @@ static void welcome(struct listener *listener, int fd, struct address *remote)
 		reject(listener, fd, REJECTED_CONNECTIONS_LIMIT);
 		return;
 	}
-	if (connection_create(listener, fd, remote, false, &connection) != 0)
+	if (connection_accept(listener, fd, remote, proxy_due, &connection) != 0)
 		return; /* out of memory: the client tries again */
-	connection->proxy_due = proxy_due;
-	if (proxy_due || connection_is_websocket(connection))
-		connection_expect(connection); /* who has to speak first */
 	if (address_is_wildcard(&listener->settings->bind)) {
 		memset(&local, 0, sizeof(local));
 		if (getsockname(fd, &local.any, &length) == 0) {

@@ -15,6 +15,8 @@
 /* Time for a peer to take our last answer (the 400 of a broken stream) before the reset that closing with
  * unread bytes would be destroys it. */
 #define LINGER_MS 1000
+/* For a TLS handshake: three round trips of a phone on a bad network, and a few retransmissions. */
+#define HANDSHAKE_MS 10000
 
 static bool same_connection(const struct hash_link *link, const void *key)
 {
@@ -25,9 +27,19 @@ static bool same_connection(const struct hash_link *link, const void *key)
 struct pool_key {
 	enum side
 		side; /* a way to a trunk is never one to a Sprout, though they share an address */
-	enum sip_transport transport;
-	const struct address *peer;
+	const struct transport_peer *peer;
 };
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool same_dialled(const struct dialled *dialled, const struct transport_peer *peer)
+{
+	return dialled == NULL ||
+	       (same_text(dialled->tls, peer->tls) && same_text(dialled->name, peer->name));
+}
 
 static bool same_peer(const struct hash_link *link, const void *key)
 {
@@ -35,8 +47,9 @@ static bool same_peer(const struct hash_link *link, const void *key)
 	const struct pool_key *wanted = key;
 
 	return connection->hop.side == wanted->side &&
-	       connection->hop.transport == wanted->transport &&
-	       address_equal(&connection->hop.remote, wanted->peer);
+	       connection->hop.transport == wanted->peer->transport &&
+	       address_equal(&connection->hop.remote, wanted->peer->address) &&
+	       same_dialled(connection->dialled, wanted->peer);
 }
 
 /* Our own numbers, which no client chooses: no keyed hash needed. */
@@ -69,12 +82,13 @@ struct connection *connection_find(const struct transport *transport, const stru
 }
 
 struct connection *connection_find_pooled(const struct transport *transport, enum side side,
-                                          enum sip_transport kind, const struct address *peer)
+                                          const struct transport_peer *peer)
 {
-	const struct pool_key key = {side, kind, peer};
+	const struct pool_key key = {side, peer};
 	struct hash_link *link;
 
-	link = hash_table_find(&transport->pool, address_hash(peer) + kind, &key);
+	link = hash_table_find(&transport->pool, address_hash(peer->address) + peer->transport,
+	                       &key);
 	return link != NULL ? CONTAINER_OF(link, struct connection, in_pool) : NULL;
 }
 
@@ -121,8 +135,6 @@ static void on_open_deadline(struct connection *connection)
 
 	if (loop_now_ms(transport->loop) < open_deadline(connection)) {
 		connection_arm(connection);
-	} else if (connection->proxy_due) {
-		connection_abort(connection, CLOSE_PROXY_HEADER);
 	} else if (connection->partial_since != 0 && connection_is_websocket(connection)) {
 		websocket_on_slow(connection);
 	} else if (connection->partial_since != 0) {
@@ -161,7 +173,24 @@ void connection_connected(struct connection *connection, int error)
 		connection_abort(connection, CLOSE_RESET);
 		return;
 	}
-	connection_set_state(connection, CONNECTION_OPEN);
+	connection_proceed(connection);
+}
+
+void connection_proceed(struct connection *connection)
+{
+	ASSERT(connection->state < CONNECTION_OPEN);
+	if (connection->state < CONNECTION_TLS && tls_is_due(connection))
+		connection_set_state(connection, CONNECTION_TLS);
+	else
+		connection_set_state(connection, CONNECTION_OPEN);
+}
+
+int connection_wait_writable(struct connection *connection)
+{
+	if (event_add(&connection->writable, NULL) != 0)
+		return -ENOMEM;
+	connection->blocked = true;
+	return 0;
 }
 
 static void on_life(struct timer *timer, void *arg)
@@ -171,6 +200,12 @@ static void on_life(struct timer *timer, void *arg)
 	switch (connection->state) {
 	case CONNECTION_CONNECTING:
 		connection_connected(connection, ETIMEDOUT);
+		break;
+	case CONNECTION_PROXY_HEADER:
+		connection_abort(connection, CLOSE_PROXY_HEADER);
+		break;
+	case CONNECTION_TLS:
+		tls_on_deadline(connection);
 		break;
 	case CONNECTION_OPEN:
 		on_open_deadline(connection);
@@ -235,16 +270,37 @@ static void let_go(struct connection *connection)
 	send_queue_free(&connection->queue);
 	stream_drop(connection);
 	websocket_let_go(connection);
+	tls_let_go(connection);
 }
 
 static void free_connection(struct grave *grave)
 {
-	memory_free(CONTAINER_OF(grave, struct connection, grave));
+	struct connection *connection = CONTAINER_OF(grave, struct connection, grave);
+
+	memory_free(connection->dialled);
+	memory_free(connection);
 }
 
 static void linger(struct connection *connection)
 {
 	timer_start(loop_timers(connection->transport->loop), &connection->life, LINGER_MS);
+}
+
+static void open_up(struct connection *connection)
+{
+	struct transport *transport = connection->transport;
+
+	timer_stop(loop_timers(transport->loop), &connection->life);
+	connection->active_ms = loop_now_ms(transport->loop);
+	count(connection, 1);
+	if (!connection->opened_by_us && connection_is_websocket(connection))
+		connection_expect(connection); /* who has to speak first */
+	else
+		connection_arm(connection);
+	if (connection->queue.count > 0 && !connection->blocked) {
+		list_append(&transport->flush, &connection->in_flush);
+		transport_flush_soon(transport);
+	}
 }
 
 /* The only one that writes the state; it goes forward alone. */
@@ -260,11 +316,18 @@ void connection_set_state(struct connection *connection, enum connection_state s
 	switch (state) {
 	case CONNECTION_CONNECTING:
 		break;
+	case CONNECTION_PROXY_HEADER:
+		timer_start(loop_timers(transport->loop), &connection->life,
+		            transport->settings.partial_ms);
+		break;
+	case CONNECTION_TLS:
+		/* of those that we open the time for connecting goes on */
+		if (!connection->opened_by_us)
+			timer_start(loop_timers(transport->loop), &connection->life, HANDSHAKE_MS);
+		tls_begin(connection);
+		break;
 	case CONNECTION_OPEN:
-		timer_stop(loop_timers(transport->loop), &connection->life);
-		connection->active_ms = loop_now_ms(transport->loop);
-		count(connection, 1);
-		connection_arm(connection);
+		open_up(connection);
 		break;
 	case CONNECTION_DRAINING:
 		event_del(
@@ -273,7 +336,7 @@ void connection_set_state(struct connection *connection, enum connection_state s
 		linger(connection);
 		break;
 	case CONNECTION_LINGERING:
-		shutdown(connection->fd, SHUT_WR);
+		connection->io->end(connection);
 		linger(connection);
 		if (event_add(&connection->readable, NULL) != 0)
 			connection_set_state(connection, CONNECTION_ENDED);
@@ -290,7 +353,7 @@ void connection_close(struct connection *connection, enum close_reason reason)
 {
 	if (connection->state > CONNECTION_OPEN)
 		return;
-	if (connection->state == CONNECTION_CONNECTING) {
+	if (connection->state < CONNECTION_OPEN) {
 		connection_abort(connection, reason);
 		return;
 	}
@@ -298,11 +361,14 @@ void connection_close(struct connection *connection, enum close_reason reason)
 	if (connection->state > CONNECTION_OPEN)
 		return; /* its queue was full */
 	connection->reason = reason;
-	if (connection->queue.bytes > 0)
+	if (connection->queue.bytes > 0) {
 		connection_set_state(connection, CONNECTION_DRAINING);
-	else
-		connection_set_state(connection, reason == CLOSE_PEER ? CONNECTION_ENDED
-		                                                      : CONNECTION_LINGERING);
+	} else if (reason == CLOSE_PEER) {
+		connection->io->end(connection);
+		connection_set_state(connection, CONNECTION_ENDED);
+	} else {
+		connection_set_state(connection, CONNECTION_LINGERING);
+	}
 }
 
 void connection_abort(struct connection *connection, enum close_reason reason)
@@ -338,8 +404,8 @@ static void name_hop(struct connection *connection, struct listener *listener,
 	hop->connection = listener->transport->next_connection++;
 }
 
-int connection_create(struct listener *listener, int fd, const struct address *remote,
-                      bool opened_by_us, struct connection **out)
+static int connection_create(struct listener *listener, int fd, const struct address *remote,
+                             bool opened_by_us, struct connection **out)
 {
 	struct transport *transport = listener->transport;
 	struct event_base *base = loop_base(transport->loop);
@@ -350,6 +416,7 @@ int connection_create(struct listener *listener, int fd, const struct address *r
 		goto fail;
 	connection->transport = transport;
 	connection->fd = fd;
+	connection->io = &stream_io_plain;
 	connection->opened_by_us = opened_by_us;
 	connection->state = CONNECTION_CONNECTING;
 	name_hop(connection, listener, remote);
@@ -367,19 +434,78 @@ int connection_create(struct listener *listener, int fd, const struct address *r
 	hash_table_insert(&transport->connections, &connection->in_table,
 	                  id_hash(connection->hop.connection));
 	list_append(&transport->all_connections, &connection->in_all);
-	if (opened_by_us) {
-		hash_table_insert(&transport->pool, &connection->in_pool,
-		                  address_hash(remote) + connection->hop.transport);
-	} else {
-		transport->accepted[connection->hop.side]++;
-		connection_set_state(connection, CONNECTION_OPEN);
-	}
 	*out = connection;
 	return 0;
 fail:
 	memory_free(connection);
 	close(fd);
 	return -ENOMEM;
+}
+
+/* NULL without TLS. */
+static int dialled_create(const struct transport_peer *peer, struct dialled **out)
+{
+	const size_t tls_size = peer->tls != NULL ? strlen(peer->tls) + 1 : 0,
+		     name_size = peer->name != NULL ? strlen(peer->name) + 1 : 0;
+	struct dialled *dialled;
+	char *text;
+
+	*out = NULL;
+	if (!transport_is_tls(peer->transport))
+		return 0;
+	dialled = memory_zalloc(sizeof(*dialled) + tls_size + name_size);
+	if (dialled == NULL)
+		return -ENOMEM;
+	text = (char *)(dialled + 1);
+	if (peer->tls != NULL)
+		dialled->tls = memcpy(text, peer->tls, tls_size);
+	if (peer->name != NULL)
+		dialled->name = memcpy(text + tls_size, peer->name, name_size);
+	*out = dialled;
+	return 0;
+}
+
+int connection_open(struct listener *listener, int fd, const struct transport_peer *peer,
+                    struct connection **out)
+{
+	struct transport *transport = listener->transport;
+	struct connection *connection;
+	struct dialled *dialled;
+	int err;
+
+	err = dialled_create(peer, &dialled);
+	if (err != 0) {
+		close(fd);
+		return err;
+	}
+	err = connection_create(listener, fd, peer->address, true, &connection);
+	if (err != 0) {
+		memory_free(dialled);
+		return err;
+	}
+	connection->dialled = dialled;
+	hash_table_insert(&transport->pool, &connection->in_pool,
+	                  address_hash(peer->address) + peer->transport);
+	timer_start(loop_timers(transport->loop), &connection->life,
+	            transport->settings.connect_timeout_ms);
+	*out = connection;
+	return 0;
+}
+
+int connection_accept(struct listener *listener, int fd, const struct address *remote,
+                      bool proxy_due, struct connection **out)
+{
+	int err;
+
+	err = connection_create(listener, fd, remote, false, out);
+	if (err != 0)
+		return err;
+	listener->transport->accepted[listener->settings->side]++;
+	if (proxy_due)
+		connection_set_state(*out, CONNECTION_PROXY_HEADER);
+	else
+		connection_proceed(*out);
+	return 0;
 }
 
 void connection_destroy(struct connection **connection)
@@ -397,6 +523,7 @@ void connection_destroy(struct connection **connection)
 	}
 	if (c->state != CONNECTION_ENDED)
 		let_go(c);
+	memory_free(c->dialled);
 	memory_free(c);
 	*connection = NULL;
 }

@@ -52,16 +52,15 @@ static void take(struct connection *connection, const struct proxy_protocol_head
 		return;
 	}
 	wait_for(connection, 1);
-	connection->proxy_due = false;
-	if (!connection_is_websocket(connection))
-		connection->partial_since = 0; /* what follows has its own time */
 	if (header->source.family != AF_UNSPEC)
 		connection->hop.remote = header->source;
-	if (!listener_allows(listener, &connection->hop.remote))
+	if (listener_allows(listener, &connection->hop.remote))
+		connection_proceed(connection);
+	else
 		connection_abort(connection, CLOSE_PROXY_HEADER);
 }
 
-bool proxy_header_take(struct connection *connection)
+void proxy_header_take(struct connection *connection)
 {
 	char bytes[PROXY_PROTOCOL_MAX_BYTES];
 	struct proxy_protocol_header header;
@@ -69,10 +68,10 @@ bool proxy_header_take(struct connection *connection)
 
 	length = recv(connection->fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
-		return false;
+		return;
 	if (length <= 0) {
 		connection_abort(connection, length == 0 ? CLOSE_PEER : CLOSE_RESET);
-		return false;
+		return;
 	}
 	switch (proxy_protocol_read(slice_of(bytes, (size_t)length), &header)) {
 	case PROXY_PROTOCOL_MORE:
@@ -88,5 +87,4 @@ bool proxy_header_take(struct connection *connection)
 		connection_abort(connection, CLOSE_PROXY_HEADER);
 		break;
 	}
-	return connection->state == CONNECTION_OPEN && !connection->proxy_due;
 }

@@ -87,26 +87,24 @@ static int dial(const struct listener *listener, const struct address *peer, int
 }
 
 static int tcp_open(struct transport *transport, struct listener *listener,
-                    const struct address *peer, struct hop *out)
+                    const struct transport_peer *peer, struct hop *out)
 {
 	struct connection *connection;
 	int fd = -1, err;
 
-	connection = connection_find_pooled(transport, listener->settings->side,
-	                                    listener->settings->transport, peer);
+	connection = connection_find_pooled(transport, listener->settings->side, peer);
 	if (connection != NULL) {
 		*out = connection->hop;
 		return 0;
 	}
-	err = dial(listener, peer, &fd);
+	err = tls_may_open(transport, peer);
+	if (err == 0)
+		err = dial(listener, peer->address, &fd);
+	if (err == 0)
+		err = connection_open(listener, fd, peer, &connection);
 	if (err != 0)
 		return err;
-	err = connection_create(listener, fd, peer, true, &connection);
-	if (err != 0)
-		return err;
-	connection->hop.local = local_toward(transport, listener, peer);
-	timer_start(loop_timers(transport->loop), &connection->life,
-	            transport->settings.connect_timeout_ms);
+	connection->hop.local = local_toward(transport, listener, peer->address);
 	*out = connection->hop;
 	return 0;
 }
@@ -119,6 +117,12 @@ static bool is_over_limit(const struct connection *connection, size_t length)
 		return true;
 	return connection->queue.bytes > 0 &&
 	       connection->queue.bytes + length > transport->settings.connection_queue_bytes;
+}
+
+/* Before it is open what is sent waits: for the peer to be there, and to have shown who it is. */
+static bool can_flush(const struct connection *connection)
+{
+	return connection->state == CONNECTION_OPEN && !connection->blocked;
 }
 
 static int push(struct connection *connection, struct bytes **bytes)
@@ -137,7 +141,7 @@ int tcp_queue(struct connection *connection, struct bytes **front, struct bytes 
 	const size_t length = (*bytes)->length + (front != NULL ? (*front)->length : 0);
 	int err = 0;
 
-	if (is_over_limit(connection, length) && !connection->blocked) {
+	if (is_over_limit(connection, length) && can_flush(connection)) {
 		tcp_flush(connection); /* one turn may bring more than the queue holds */
 		if (connection->state != CONNECTION_OPEN)
 			return -ENOTCONN;
@@ -154,7 +158,7 @@ int tcp_queue(struct connection *connection, struct bytes **front, struct bytes 
 		connection_abort(connection, CLOSE_LIMIT); /* half of it is queued */
 	if (err != 0)
 		return err;
-	if (!connection->blocked && !list_link_in_list(&connection->in_flush)) {
+	if (can_flush(connection) && !list_link_in_list(&connection->in_flush)) {
 		list_append(&transport->flush, &connection->in_flush);
 		transport_flush_soon(transport);
 	}
@@ -184,45 +188,92 @@ void tcp_close(struct transport *transport, const struct hop *hop, enum close_re
 		connection_close(connection, reason);
 }
 
+/* ---- the plain socket ---- */
+
+static ssize_t plain_read(struct connection *connection, char *bytes, size_t size)
+{
+	ssize_t length;
+
+	do {
+		length = recv(connection->fd, bytes, size, MSG_DONTWAIT);
+	} while (length < 0 && errno == EINTR);
+	return length >= 0 ? length : -errno;
+}
+
+static ssize_t plain_write(struct connection *connection, const struct iovec *pieces,
+                           unsigned count)
+{
+	struct msghdr header = {.msg_iov = (struct iovec *)pieces, .msg_iovlen = count};
+	ssize_t written;
+	int err;
+
+	do {
+		written = sendmsg(connection->fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+	} while (written < 0 && errno == EINTR);
+	if (written >= 0)
+		return written;
+	if (errno != EAGAIN)
+		return -errno;
+	err = connection_wait_writable(connection);
+	return err == 0 ? -EAGAIN : err;
+}
+
+static void plain_end(struct connection *connection)
+{
+	shutdown(connection->fd, SHUT_WR);
+}
+
+const struct stream_io stream_io_plain = {plain_read, plain_write, plain_end};
+
+/* ---- reading and writing, whatever lies below ---- */
+
+static enum close_reason failure(ssize_t err)
+{
+	return err == -EPROTO ? CLOSE_TLS : CLOSE_RESET;
+}
+
 void tcp_flush(struct connection *connection)
 {
 	struct transport *transport = connection->transport;
 	struct iovec pieces[FLUSH_BATCH];
 
 	while (connection->queue.count > 0) {
-		struct msghdr header = {.msg_iov = pieces};
-		ssize_t written;
+		const unsigned count = send_queue_pieces(&connection->queue, pieces);
+		const ssize_t written = connection->io->write(connection, pieces, count);
 
-		header.msg_iovlen = send_queue_pieces(&connection->queue, pieces);
-		written = sendmsg(connection->fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (written >= 0) {
-			send_queue_written(&connection->queue, (size_t)written);
-			transport->queued_bytes -= (size_t)written;
-		} else if (errno == EAGAIN && event_add(&connection->writable, NULL) == 0) {
-			connection->blocked = true;
+		if (written == -EAGAIN)
 			break;
-		} else if (errno != EINTR) {
-			connection_abort(connection, CLOSE_RESET);
+		if (written < 0) {
+			connection_abort(connection, failure(written));
 			return;
 		}
+		send_queue_written(&connection->queue, (size_t)written);
+		transport->queued_bytes -= (size_t)written;
 	}
 	list_remove(&transport->flush, &connection->in_flush);
 	if (connection->queue.count == 0 && connection->state == CONNECTION_DRAINING)
 		connection_set_state(connection, CONNECTION_LINGERING);
 }
 
-void tcp_on_writable(evutil_socket_t fd, short what, void *arg)
+static void on_connected(struct connection *connection)
 {
-	struct connection *connection = arg;
 	socklen_t length = sizeof(int);
 	int error = 0;
 
+	if (getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
+		error = errno;
+	connection_connected(connection, error);
+}
+
+void tcp_on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct connection *connection = arg;
+
 	connection->blocked = false;
-	if (connection->state == CONNECTION_CONNECTING) {
-		if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
-			error = errno;
-		connection_connected(connection, error);
-	}
+	if (connection->state == CONNECTION_CONNECTING)
+		on_connected(connection);
+	else if (connection->state == CONNECTION_TLS)
+		tls_shake_soon(connection);
 	if (connection->state == CONNECTION_OPEN || connection->state == CONNECTION_DRAINING)
 		tcp_flush(connection);
 }
@@ -238,18 +289,11 @@ static void read_to_nowhere(struct connection *connection)
 		connection_set_state(connection, CONNECTION_ENDED);
 }
 
-void tcp_on_readable(evutil_socket_t fd, short what, void *arg)
+void tcp_read(struct connection *connection)
 {
-	struct connection *connection = arg;
 	struct transport *transport = connection->transport;
 	size_t taken = 0;
 
-	if (connection->state == CONNECTION_LINGERING) {
-		read_to_nowhere(connection);
-		return;
-	}
-	if (connection->proxy_due && !proxy_header_take(connection))
-		return;
 	while (connection->state == CONNECTION_OPEN && taken < READ_TURN_BYTES) {
 		const size_t kept = connection->partial_length,
 			     room = transport->scratch_size - kept;
@@ -257,19 +301,43 @@ void tcp_on_readable(evutil_socket_t fd, short what, void *arg)
 
 		if (kept > 0)
 			memcpy(transport->scratch, connection->partial, kept);
-		length = recv(fd, transport->scratch + kept, room, MSG_DONTWAIT);
-		if (length == 0) {
+		length = connection->io->read(connection, transport->scratch + kept, room);
+		if (length == -EAGAIN)
+			return;
+		if (length < 0) {
+			connection_abort(connection, failure(length));
+		} else if (length == 0) {
 			connection_close(connection, CLOSE_PEER);
-		} else if (length > 0) {
+		} else {
 			taken += (size_t)length;
 			stream_take(connection, kept + (size_t)length);
 			if ((size_t)length < room)
 				return;
-		} else if (errno == EAGAIN) {
-			return;
-		} else if (errno != EINTR) {
-			connection_abort(connection, CLOSE_RESET);
 		}
+	}
+}
+
+void tcp_on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct connection *connection = arg;
+
+	if (connection->state == CONNECTION_PROXY_HEADER)
+		proxy_header_take(connection);
+	switch (connection->state) {
+	case CONNECTION_TLS:
+		tls_shake_soon(connection);
+		break;
+	case CONNECTION_OPEN:
+		tcp_read(connection);
+		break;
+	case CONNECTION_LINGERING:
+		read_to_nowhere(connection);
+		break;
+	case CONNECTION_CONNECTING:
+	case CONNECTION_PROXY_HEADER:
+	case CONNECTION_DRAINING:
+	case CONNECTION_ENDED:
+		break;
 	}
 }
 

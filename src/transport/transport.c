@@ -285,6 +285,7 @@ static int open_side(struct transport *transport, enum side side, const struct t
 {
 	const enum sip_transport kind = peer->transport;
 	struct address address = *peer->address;
+	struct transport_peer normal = *peer;
 	struct listener *listener;
 
 	ASSERT(loop_is_self(transport->loop) && kind < TRANSPORTS);
@@ -292,7 +293,8 @@ static int open_side(struct transport *transport, enum side side, const struct t
 	listener = listener_toward(transport, side, kind, address.family);
 	if (listener == NULL)
 		return -EPROTONOSUPPORT;
-	return kinds[kind]->open(transport, listener, &address, out);
+	normal.address = &address;
+	return kinds[kind]->open(transport, listener, &normal, out);
 }
 
 int transport_open(struct transport *transport, const struct transport_peer *peer, struct hop *out)

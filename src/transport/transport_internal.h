@@ -11,6 +11,7 @@
 
 #include <event2/event_struct.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/hash.h"
 #include "base/list.h"
@@ -22,6 +23,7 @@
 /* What one system call sends: datagrams of sendmmsg, pieces of one sendmsg. */
 #define FLUSH_BATCH 64
 
+struct iovec;
 struct listener;
 struct udp_socket;
 struct connection;
@@ -29,8 +31,9 @@ struct connection;
 /* One kind of transport, as transport.c sees it. */
 struct transport_kind {
 	int (*listen)(struct transport *transport, struct listener *listener);
+	/* peer->address in the form that hops have (address_normalise) */
 	int (*open)(struct transport *transport, struct listener *listener,
-	            const struct address *peer, struct hop *out);
+	            const struct transport_peer *peer, struct hop *out);
 	int (*send)(struct transport *transport, const struct hop *hop, struct bytes **bytes);
 	void (*close)(struct transport *transport, const struct hop *hop, enum close_reason reason);
 };
@@ -177,10 +180,13 @@ bool udp_drain_errors(struct udp_socket *socket);
 int steering_attach(int fd, unsigned workers);
 
 /* ---- connection.c ---- */
+/* It goes forward through these, and only through those that it needs (connection_proceed). */
 enum connection_state {
-	CONNECTION_CONNECTING,
-	CONNECTION_OPEN,
-	CONNECTION_DRAINING,  /* gone to those above; writes what is queued */
+	CONNECTION_CONNECTING, /* opened by us; the kernel has not told yet */
+	CONNECTION_PROXY_HEADER, /* accepted from a load balancer, which says first who the client is */
+	CONNECTION_TLS,          /* the handshake */
+	CONNECTION_OPEN,         /* bytes go up (to WebSocket: its upgrade first) and down */
+	CONNECTION_DRAINING,     /* gone to those above; writes what is queued */
 	CONNECTION_LINGERING, /* all written, our FIN is sent; reads to nowhere until the peer's */
 	CONNECTION_ENDED      /* no descriptor */
 };
@@ -194,6 +200,25 @@ struct send_queue {
 	size_t offset; /* of the first item, written already */
 	size_t bytes;  /* waiting in all items */
 	struct bytes *few[SEND_QUEUE_INLINE];
+};
+
+/*
+ * What carries the bytes below the framing: the plain socket, or TLS on it. None waits. What the kernel does not
+ * take arms `writable` (connection_wait_writable) and is -EAGAIN.
+ */
+struct stream_io {
+	/* At most size bytes. 0: the peer has ended. -EAGAIN: none now. -EPROTO: it is no TLS any more. */
+	ssize_t (*read)(struct connection *connection, char *bytes, size_t size);
+	/* How many of the bytes were taken, at least one. */
+	ssize_t (*write)(struct connection *connection, const struct iovec *pieces, unsigned count);
+	/* Tell the peer that we write no more. */
+	void (*end)(struct connection *connection);
+};
+extern const struct stream_io stream_io_plain;
+
+/* Whom we have opened it to, over TLS; one block. */
+struct dialled {
+	const char *tls, *name; /* name NULL: its address */
 };
 
 /* What a WebSocket connection has on top of a stream. */
@@ -212,8 +237,9 @@ struct connection {
 	enum connection_state state;
 	enum close_reason reason; /* once it is past OPEN */
 	int fd;
+	const struct stream_io *io;
+	struct dialled *dialled; /* owned; NULL: accepted, or not over TLS */
 	bool opened_by_us, told, counted;
-	bool proxy_due;     /* a PROXY header has to come first */
 	bool blocked;       /* `writable` waits: until it is connected, or the kernel takes more */
 	unsigned pins;      /* registered flows that hold it */
 	uint64_t active_ms; /* bytes last read or queued */
@@ -224,7 +250,7 @@ struct connection {
 	struct web web;
 	struct send_queue queue;
 	struct event readable, writable;
-	struct timer life; /* connect, partial, idle or linger deadline, by state */
+	struct timer life; /* connect, handshake, partial, idle or linger deadline, by state */
 	struct hash_link in_table, in_pool;
 	struct list_link in_all, in_flush, in_gone;
 	struct grave grave;
@@ -232,10 +258,16 @@ struct connection {
 
 struct connection *connection_find(const struct transport *transport, const struct hop *hop);
 struct connection *connection_find_pooled(const struct transport *transport, enum side side,
-                                          enum sip_transport kind, const struct address *peer);
-/* Takes the descriptor in any case. opened_by_us: it is connecting, else open. */
-int connection_create(struct listener *listener, int fd, const struct address *remote,
-                      bool opened_by_us, struct connection **out);
+                                          const struct transport_peer *peer);
+/* Both take the descriptor in any case. It is connecting then; or accepted and in the first state that it needs. */
+int connection_open(struct listener *listener, int fd, const struct transport_peer *peer,
+                    struct connection **out);
+int connection_accept(struct listener *listener, int fd, const struct address *remote,
+                      bool proxy_due, struct connection **out);
+/* The state it is in is done with: on to the next one that it needs. */
+void connection_proceed(struct connection *connection);
+/* tcp_on_writable will be called, once; until then it is `blocked`. */
+int connection_wait_writable(struct connection *connection);
 void connection_set_state(struct connection *connection, enum connection_state state);
 /* Written first what is queued, if the state allows; told upward later. Does nothing the second time. */
 void connection_close(struct connection *connection, enum close_reason reason);
@@ -257,7 +289,6 @@ void send_queue_init(struct send_queue *queue);
 void send_queue_free(struct send_queue *queue);
 int send_queue_push(struct send_queue *queue, struct bytes **bytes);
 /* Fill at most FLUSH_BATCH pieces; returns how many. */
-struct iovec;
 unsigned send_queue_pieces(const struct send_queue *queue, struct iovec *pieces);
 void send_queue_written(struct send_queue *queue, size_t length);
 
@@ -290,19 +321,30 @@ void websocket_let_go(struct connection *connection);
 
 /* ---- proxy_header.c ---- */
 bool proxy_header_is_due(const struct listener *listener, const struct address *peer);
-/* True: it has come, and what follows may be read. */
-bool proxy_header_take(struct connection *connection);
+/* In CONNECTION_PROXY_HEADER there is something to read. */
+void proxy_header_take(struct connection *connection);
 
 /* ---- tcp.c ---- */
 int tcp_listen(struct transport *transport, struct listener *listener);
 void tcp_close(struct transport *transport, const struct hop *hop, enum close_reason reason);
 /* Both go out one behind the other, or none; front: NULL, or what a layer above TCP writes before. Takes them if 0. */
 int tcp_queue(struct connection *connection, struct bytes **front, struct bytes **bytes);
+void tcp_read(struct connection *connection);
 void tcp_on_readable(evutil_socket_t fd, short what, void *arg);
 void tcp_on_writable(evutil_socket_t fd, short what, void *arg);
 void tcp_flush(struct connection *connection);
 void tcp_set_options(int fd, enum side side);
 size_t tcp_scratch_size(size_t message_bytes);
+
+/* ---- tls.c ---- */
+/* -EINVAL: it wants TLS, and there is no such profile. */
+int tls_may_open(const struct transport *transport, const struct transport_peer *peer);
+bool tls_is_due(const struct connection *connection);
+void tls_begin(struct connection *connection);
+/* It may go on with its handshake; at the end of this turn, or a later one if many want to. */
+void tls_shake_soon(struct connection *connection);
+void tls_on_deadline(struct connection *connection);
+void tls_let_go(struct connection *connection);
 
 /* ---- remote.c ---- */
 int remote_send(struct transport *transport, const struct hop *hop, struct bytes **bytes);

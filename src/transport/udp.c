@@ -309,16 +309,16 @@ static int udp_listen(struct transport *transport, struct listener *listener)
 }
 
 static int udp_open(struct transport *transport, struct listener *listener,
-                    const struct address *peer, struct hop *out)
+                    const struct transport_peer *peer, struct hop *out)
 {
 	memset(out, 0, sizeof(*out));
 	out->worker = transport->worker;
 	out->transport = TRANSPORT_UDP;
 	out->side = listener->settings->side;
 	out->own_socket = out->side == SIDE_CORE;
-	out->local = local_toward(transport, listener, peer);
+	out->local = local_toward(transport, listener, peer->address);
 	out->listener = listener->index;
-	out->remote = *peer;
+	out->remote = *peer->address;
 	return 0;
 }
 

@@ -106,7 +106,7 @@ static int websocket_send(struct transport *transport, const struct hop *hop, st
 
 /* RFC 7118 describes servers that are dialled by clients; no client listens, and no Sprout speaks it. */
 static int websocket_open(struct transport *transport, struct listener *listener,
-                          const struct address *peer, struct hop *out)
+                          const struct transport_peer *peer, struct hop *out)
 {
 	return -EPROTONOSUPPORT;
 }
