@@ -18,6 +18,8 @@ struct registration {
 	char *aor;      /* canonical To URI; owned */
 	char *contacts; /* "\n"-separated contact URIs as written; owned; "*"; "": none (a query) */
 	char *instance; /* +sip.instance of the first of them; owned; NULL: none */
+	/* The private identity that the credentials name; owned; NULL: no credentials, or several names. */
+	char *username;
 	uint32_t reg_id;      /* of the first; 0: none */
 	uint32_t requested_s; /* expiry asked: contact param, Expires header, else 3600; "*": 0 */
 };
@@ -25,6 +27,8 @@ struct registration {
 struct message;
 /* 0, -ENOMEM, or -EINVAL: the To or a Contact cannot be read, or there are more than 16 Contacts (400). */
 int registration_read(const struct message *request, struct registration *out);
+/* The one username that all Authorization lines name; false: none, or they differ. */
+bool registration_username(const struct message *request, struct slice *out);
 void registration_free(struct registration *registration); /* fine twice, fine when zeroed */
 
 struct binding;
@@ -40,6 +44,9 @@ struct slice binding_identity(const struct binding *binding, unsigned index);
 struct slice binding_service_route(const struct binding *binding);
 struct slice binding_contact(const struct binding *binding);
 struct slice binding_instance(const struct binding *binding); /* empty: none */
+/* The private identity whose REGISTER made or last refreshed it with credentials; as it stands between its quotes.
+ * Empty: none ever came. */
+struct slice binding_username(const struct binding *binding);
 uint32_t binding_reg_id(const struct binding *binding);
 
 #endif

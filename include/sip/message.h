@@ -132,6 +132,9 @@ bool message_header(const struct message *message, const char *name, struct slic
 /* The same for the index-th header line of that name. */
 bool message_header_at(const struct message *message, const char *name, unsigned index,
                        struct slice *out);
+/* Parameter number `index` of that name (any case) in the value of a header of credentials or challenges, without
+ * its quotes, escapes as they are; not fooled by quotes. False: no such. */
+bool auth_param(struct slice text, const char *name, unsigned index, struct slice *out);
 /* Seconds of Retry-After; false: none, or no number up to a day (RFC 3261 20.33). */
 bool message_retry_after(const struct message *message, uint64_t *seconds);
 

@@ -147,6 +147,42 @@ static int registration_read_aor(const struct message *request, struct registrat
 	return out->aor != NULL ? 0 : -ENOMEM;
 }
 
+/* What stands between quotes as it is: no quote and no last backslash but escaped ones. */
+static bool is_quotable(struct slice s)
+{
+	for (size_t i = 0; i < s.length; i++) {
+		if (s.data[i] == '"' || (s.data[i] == '\\' && ++i == s.length))
+			return false;
+	}
+	return s.length > 0;
+}
+
+bool registration_username(const struct message *request, struct slice *out)
+{
+	struct slice line, name;
+	bool found = false;
+
+	for (unsigned i = 0; message_header_at(request, "Authorization", i, &line); i++) {
+		for (unsigned at = 0; auth_param(line, "username", at, &name); at++) {
+			if (found && !slice_equal(name, *out))
+				return false;
+			*out = name;
+			found = true;
+		}
+	}
+	return found && is_quotable(*out);
+}
+
+static int registration_read_username(const struct message *request, struct registration *out)
+{
+	struct slice username;
+
+	if (!registration_username(request, &username))
+		return 0;
+	out->username = slice_to_string(username);
+	return out->username != NULL ? 0 : -ENOMEM;
+}
+
 int registration_read(const struct message *request, struct registration *out)
 {
 	int err;
@@ -155,6 +191,8 @@ int registration_read(const struct message *request, struct registration *out)
 	err = registration_read_aor(request, out);
 	if (err == 0)
 		err = registration_read_contacts(request, out);
+	if (err == 0)
+		err = registration_read_username(request, out);
 	if (err != 0)
 		registration_free(out);
 	return err;
@@ -165,6 +203,7 @@ void registration_free(struct registration *registration)
 	memory_free(registration->aor);
 	memory_free(registration->contacts);
 	memory_free(registration->instance);
+	memory_free(registration->username);
 	*registration = (struct registration){0};
 }
 
@@ -333,6 +372,7 @@ static int draft_write(struct draft *draft, struct slice aor, const struct grant
 	buffer_append_slice(text, aor);
 	buffer_append_slice(text, grant->contact);
 	buffer_append_slice(text, grant->instance);
+	append_unfolded(text, grant->username);
 	start = text->length;
 	service_route_write(text, response);
 	draft->service_route_length = text->length - start;
@@ -357,7 +397,8 @@ static int binding_mark_identities(struct binding *binding, struct buffer *scrat
 {
 	struct slice rest =
 		slice_of(binding_text(binding) + binding->aor_length + binding->contact_length +
-	                         binding->instance_length + binding->service_route_length,
+	                         binding->instance_length + binding->username_length +
+	                         binding->service_route_length,
 	                 binding->identities_length);
 	struct name_addr parsed;
 	unsigned i;
@@ -394,6 +435,7 @@ static struct binding *binding_from_draft(const struct draft *draft, struct slic
 		.aor_length = (uint16_t)aor.length,
 		.contact_length = (uint16_t)grant->contact.length,
 		.instance_length = (uint16_t)grant->instance.length,
+		.username_length = (uint16_t)grant->username.length,
 		.service_route_length = (uint16_t)draft->service_route_length,
 		.identities_length = (uint16_t)draft->identities_length,
 		.identity_count = (uint16_t)draft->identity_count,
@@ -407,12 +449,13 @@ static bool binding_is_like(const struct binding *binding, const struct draft *d
                             struct slice aor, const struct grant *grant)
 {
 	size_t length = (size_t)binding->aor_length + binding->contact_length +
-	                binding->instance_length + binding->service_route_length +
-	                binding->identities_length;
+	                binding->instance_length + binding->username_length +
+	                binding->service_route_length + binding->identities_length;
 
 	return binding->reg_id == grant->reg_id && binding->aor_length == aor.length &&
 	       binding->contact_length == grant->contact.length &&
 	       binding->instance_length == grant->instance.length &&
+	       binding->username_length == grant->username.length &&
 	       binding->service_route_length == draft->service_route_length &&
 	       binding->identity_count == draft->identity_count && length == draft->text.length &&
 	       memcmp(binding_text(binding), draft->text.data, length) == 0;
@@ -510,11 +553,18 @@ struct slice binding_instance(const struct binding *binding)
 	return slice_of(contact.data + contact.length, binding->instance_length);
 }
 
-struct slice binding_service_route(const struct binding *binding)
+struct slice binding_username(const struct binding *binding)
 {
 	struct slice instance = binding_instance(binding);
 
-	return slice_of(instance.data + instance.length, binding->service_route_length);
+	return slice_of(instance.data + instance.length, binding->username_length);
+}
+
+struct slice binding_service_route(const struct binding *binding)
+{
+	struct slice username = binding_username(binding);
+
+	return slice_of(username.data + username.length, binding->service_route_length);
 }
 
 struct binding *identity_binding(struct identity *identity)

@@ -240,6 +240,14 @@ static bool flow_find_grant(const struct registration *asked, const struct bindi
 	                  asked->requested_s, out);
 }
 
+/* A refresh without credentials is of who gave them before. */
+static struct slice username_of(const struct registration *asked, const struct binding *old)
+{
+	if (asked->username != NULL)
+		return slice_from_string(asked->username);
+	return old != NULL ? binding_username(old) : SLICE_NONE;
+}
+
 int flow_learn(struct flow *flow, const struct registration *registration,
                const struct message *response)
 {
@@ -256,6 +264,7 @@ int flow_learn(struct flow *flow, const struct registration *registration,
 			flow_remove_binding(flow, old);
 		return 0;
 	}
+	grant.username = username_of(registration, old);
 	err = binding_create(aor, &grant, response, loop_now_ms(flow->table->loop), old, &binding);
 	if (err != 0)
 		return err;

@@ -35,10 +35,10 @@ struct binding {
 	uint64_t expires_ms;
 	uint64_t learnt_us; /* when it came to this flow: of two workers the later has it */
 	uint32_t reg_id;
-	uint16_t aor_length, contact_length, instance_length, service_route_length,
+	uint16_t aor_length, contact_length, instance_length, username_length, service_route_length,
 		identities_length;
 	uint16_t identity_count;
-	/* Behind the last: aor, contact, instance, Service-Route, identities (each followed by '\n'). */
+	/* Behind the last: aor, contact, instance, username, Service-Route, identities (each followed by '\n'). */
 	struct identity identities[];
 };
 
@@ -99,6 +99,7 @@ struct grant {
 	struct slice contact; /* into the response */
 	uint32_t seconds;     /* > 0 */
 	struct slice instance;
+	struct slice username; /* filled in by flow_learn */
 	uint32_t reg_id;
 };
 

@@ -117,28 +117,6 @@ void choose_note_failure(struct response_context *context, uint32_t site, uint32
 /* ---- challenges ---- */
 
 /* The value of a digest parameter without its quotes, anywhere in a header `Digest a="1", b=2`. */
-bool digest_param(struct slice header, const char *name, struct slice *out)
-{
-	struct slice want = slice_from_string(name);
-	struct slice rest = slice_trim(header);
-
-	(void)slice_split(rest, ' ', &rest); /* the scheme */
-	while (!slice_is_empty(rest)) {
-		struct slice value = SLICE_NONE;
-		struct slice item = slice_split(rest, ',', &rest);
-		struct slice key = slice_trim(slice_split(item, '=', &value));
-
-		if (!slice_equal_nocase(key, want))
-			continue;
-		value = slice_trim(value);
-		if (value.length >= 2 && value.data[0] == '"' &&
-		    value.data[value.length - 1] == '"')
-			value = slice_of(value.data + 1, value.length - 2);
-		*out = value;
-		return true;
-	}
-	return false;
-}
 
 static struct challenge *challenge_slot(struct proxy *proxy, struct slice nonce, uint64_t *hash)
 {
@@ -155,7 +133,7 @@ void challenge_remember(struct proxy *proxy, const struct message *response, uin
 
 	for (unsigned i = 0; i < ARRAY_LENGTH(names); i++)
 		if (message_header(response, names[i], &header) &&
-		    digest_param(header, "nonce", &nonce)) {
+		    auth_param(header, "nonce", 0, &nonce)) {
 			struct challenge *slot = challenge_slot(proxy, nonce, &hash);
 
 			slot->hash = hash;
@@ -174,7 +152,7 @@ const struct view_target *challenge_maker(struct proxy *proxy, const struct mess
 		return NULL;
 	for (unsigned i = 0; i < ARRAY_LENGTH(names); i++)
 		if (message_header(request, names[i], &header) &&
-		    digest_param(header, "nonce", &nonce)) {
+		    auth_param(header, "nonce", 0, &nonce)) {
 			struct challenge *slot = challenge_slot(proxy, nonce, &hash);
 
 			if (slot->hash == hash)

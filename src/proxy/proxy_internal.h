@@ -112,8 +112,6 @@ enum pick_answer choose_first(const struct view *view, const struct pick_tried *
                               const struct view_target **target);
 void choose_note_failure(struct response_context *context, uint32_t site, uint32_t target_id,
                          enum failover_reason reason);
-/* A parameter of a digest header without quotes (RFC 3261 25.1). */
-bool digest_param(struct slice header, const char *name, struct slice *out);
 /* A challenge passed: its answer shall go back to who made it (RFC 3261 22.2: the nonce is that server's). */
 void challenge_remember(struct proxy *proxy, const struct message *response, uint32_t target_id);
 /* The target that made the nonce this request answers; NULL: no nonce, or not remembered. */

@@ -10,25 +10,72 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-/* TS 24.229 5.2.2.1: a digest that comes over a flow where this user is already registered needs no new
- * proof of address; one with a response is pending; without an answer nothing is said. What the client
- * itself wrote there has been taken away by trust_apply. */
+/* What the registrar has accepted before over this flow, for this AoR: the word of the same private identity, or of
+ * nobody in particular. Other credentials prove themselves. */
+static bool is_known(const struct incoming *in, const struct binding *binding)
+{
+	struct slice username, line;
+
+	if (binding == NULL || slice_is_empty(binding_username(binding)))
+		return false;
+	if (!message_header(in->message, "Authorization", &line))
+		return true;
+	return registration_username(in->message, &username) &&
+	       slice_equal(username, binding_username(binding));
+}
+
+static bool has_response(const struct incoming *in)
+{
+	struct slice line, response;
+
+	for (unsigned i = 0; message_header_at(in->message, "Authorization", i, &line); i++)
+		if (auth_param(line, "response", 0, &response) && !slice_is_empty(response))
+			return true;
+	return false;
+}
+
+/* A refresh without credentials: ours name the private identity that the registrar knows (24.229 5.2.2.5). */
+static int add_credentials(struct incoming *in, const struct binding *binding)
+{
+	struct buffer value;
+	struct slice line;
+	struct uri uri;
+	int err;
+
+	if (message_header(in->message, "Authorization", &line))
+		return 0;
+	message_request_uri(in->message, &uri);
+	buffer_init(&value);
+	buffer_printf(&value,
+	              "Digest username=\"%.*s\", realm=\"%.*s\", nonce=\"\", uri=\"%.*s\", "
+	              "response=\"\"",
+	              SLICE_ARGS(binding_username(binding)), SLICE_ARGS(uri.host),
+	              SLICE_ARGS(uri.text));
+	err = value.failed ? -ENOMEM
+	                   : message_append(in->message, "Authorization", buffer_slice(&value));
+	buffer_free(&value);
+	return err;
+}
+
+/* TS 24.229 5.2.2: over a flow where this user is registered already, the registrar needs no new proof; a digest
+ * with a response is pending; without an answer nothing is said. What the client itself wrote there has been
+ * taken away by trust_apply. */
 static int mark_integrity(struct incoming *in, struct slice aor)
 {
-	struct slice authorization;
-	struct slice response;
-	const char *standing = NULL;
+	const struct binding *binding = in->flow != NULL ? flow_binding(in->flow, aor) : NULL;
+	int err;
 
-	if (!message_header(in->message, "Authorization", &authorization))
-		return 0;
-	if (in->flow != NULL && flow_binding(in->flow, aor) != NULL)
-		standing = "\"ip-assoc-yes\"";
-	else if (digest_param(authorization, "response", &response) && !slice_is_empty(response))
-		standing = "\"ip-assoc-pending\"";
-	if (standing == NULL)
+	if (is_known(in, binding)) {
+		err = add_credentials(in, binding);
+		if (err != 0)
+			return err;
+		return message_set_authorization_param(in->message, "Authorization",
+		                                       "integrity-protected", "\"ip-assoc-yes\"");
+	}
+	if (!has_response(in))
 		return 0;
 	return message_set_authorization_param(in->message, "Authorization", "integrity-protected",
-	                                       standing);
+	                                       "\"ip-assoc-pending\"");
 }
 
 static int add_lines(struct incoming *in)

@@ -147,6 +147,29 @@ static bool find_param(struct slice s, const struct param_names *wanted, size_t 
 	return false;
 }
 
+bool auth_param(struct slice text, const char *name, unsigned index, struct slice *out)
+{
+	struct param_names wanted = {&name, 1};
+	size_t at = 0, end;
+
+	while (find_param(text, &wanted, &at, &end)) {
+		struct slice value, param = slice_of(text.data + at, end - at);
+
+		at = end;
+		if (index-- > 0)
+			continue;
+		(void)slice_split(param, '=', &value);
+		value = slice_trim(value);
+		if (value.length >= 2 && value.data[0] == '"' &&
+		    skip_quoted(value, 0) == value.length &&
+		    value.data[value.length - 1] == '"')
+			value = slice_of(value.data + 1, value.length - 2);
+		*out = value;
+		return true;
+	}
+	return false;
+}
+
 /* Where `text` is cut when the parameter in [*from, *to) goes: one of its two commas goes with it. */
 static void widen_to_comma(struct slice text, size_t *from, size_t *to)
 {

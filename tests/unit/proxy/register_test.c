@@ -1,6 +1,8 @@
 /* REGISTER through the proxy: what is added, what is taken away, what a 2xx teaches. */
 #include "support/proxy_world.h"
 
+#include <ctype.h>
+
 static void register_gets_path_with_token_and_ob(void **state)
 {
 	struct world *world = *state;
@@ -60,15 +62,156 @@ static void what_a_client_says_of_its_standing_is_taken_away(void **state)
 	assert_int_equal(world_count_lines(text, "Path"), 1);
 }
 
-static void authorization_over_a_registered_flow_is_vouched_for(void **state)
+#define DIGEST(user) "Authorization: Digest username=\"" user "\",realm=\"r\",response=\"abc\"\r\n"
+#define GRANTED "Contact: <sip:user1@192.0.2.1:10001>;expires=3600\r\n"
+
+static const char *integrity_of(const char *text)
+{
+	const char *at = strstr(world_header(text, "Authorization"), "integrity-protected=");
+
+	return at != NULL ? at + strlen("integrity-protected=") : "";
+}
+
+/* Over client 1's flow, with these credentials; what the Sprout saw. It says yes if told so. */
+static const char *register_as(struct world *world, const char *call_id, const char *credentials,
+                               bool granted)
+{
+	static char seen[4096];
+
+	world_forget_sent(world);
+	world_client_register_over(world, 1, call_id, credentials);
+	assert_int_equal(world->sent_count, 1);
+	snprintf(seen, sizeof(seen), "%s", world->sent[0].text);
+	world_answer(world, 0, granted ? "200 OK" : "403 Forbidden", granted ? GRANTED : "");
+	world_forget_sent(world);
+	return seen;
+}
+
+static void credentials_are_pending_until_their_owner_is_registered_here(void **state)
 {
 	struct world *world = *state;
 
-	world_register(world, 1);
-	world_client_register_over(
-		world, 1, "again",
-		"Authorization: Digest username=\"u\",realm=\"r\",response=\"abc\"\r\n");
-	assert_contains(world->sent[0].text, "integrity-protected=\"ip-assoc-yes\"");
+	assert_string_equal(integrity_of(register_as(world, "a", DIGEST("u"), false)),
+	                    "\"ip-assoc-pending\"");
+	assert_string_equal(integrity_of(register_as(world, "b", DIGEST("u"), true)),
+	                    "\"ip-assoc-pending\"");
+	assert_string_equal(integrity_of(register_as(world, "c", DIGEST("u"), true)),
+	                    "\"ip-assoc-yes\"");
+}
+
+/* Whoever else speaks over this flow proves himself, in whatever way he writes the name of its owner. */
+static void another_private_identity_is_not_vouched_for(void **state)
+{
+	static const char *const others[] = {
+		DIGEST("v"),
+		DIGEST("U"),
+		"Authorization: Digest realm=\"x, username=u, y\",username=\"v\",response=\"abc\"\r\n",
+		"Authorization: Digest realm=\"x\\\", username=\\\"u\",username=\"v\",response=\"a\"\r\n",
+		DIGEST("u") DIGEST("v"),
+		DIGEST("v") DIGEST("u"),
+		"Authorization: Digest username=\"u\", username=\"v\", response=\"abc\"\r\n",
+		"Authorization: Digest realm=\"r\", response=\"abc\"\r\n",
+	};
+	struct world *world = *state;
+
+	register_as(world, "a", DIGEST("u"), true);
+	for (size_t i = 0; i < ARRAY_LENGTH(others); i++) {
+		char call_id[8];
+		const char *seen;
+
+		snprintf(call_id, sizeof(call_id), "o%zu", i);
+		seen = register_as(world, call_id, others[i], false);
+		assert_lacks(seen, "ip-assoc-yes");
+		assert_contains(seen, "ip-assoc-pending");
+	}
+	assert_string_equal(integrity_of(register_as(world, "b", DIGEST("u"), true)),
+	                    "\"ip-assoc-yes\"");
+	/* once the registrar has taken his word, he is the owner */
+	register_as(world, "c", DIGEST("v"), true);
+	assert_string_equal(integrity_of(register_as(world, "d", DIGEST("v"), true)),
+	                    "\"ip-assoc-yes\"");
+	assert_string_equal(integrity_of(register_as(world, "e", DIGEST("u"), true)),
+	                    "\"ip-assoc-pending\"");
+}
+
+static void a_refresh_without_credentials_names_the_owner(void **state)
+{
+	struct world *world = *state;
+	const char *seen;
+
+	seen = register_as(world, "a", "", true);
+	assert_lacks(seen, "Authorization");
+	register_as(world, "b", DIGEST("u\\\"1"), true);
+	for (unsigned i = 0; i < 2; i++) {
+		seen = register_as(world, i == 0 ? "c" : "d", "", true);
+		assert_string_equal(world_header(seen, "Authorization"),
+		                    "Digest username=\"u\\\"1\", realm=\"example.net\", nonce=\"\", "
+		                    "uri=\"sip:example.net\", response=\"\", "
+		                    "integrity-protected=\"ip-assoc-yes\"");
+	}
+}
+
+static void nobody_is_vouched_for_on_another_flow(void **state)
+{
+	struct world *world = *state;
+
+	register_as(world, "a", DIGEST("u"), true);
+	world_client_register_over(world, 2, "b",
+	                           "To: <sip:user1@example.net>\r\n" DIGEST("u"));
+	world_forget_sent(world);
+	world_client_request(world, 2, "REGISTER", "sip:example.net", "c",
+	                     "To: <sip:user1@example.net>\r\nContact: "
+	                     "<sip:user1@192.0.2.1:10002>\r\n" DIGEST("u"));
+	assert_string_equal(integrity_of(world->sent[0].text), "\"ip-assoc-pending\"");
+}
+
+/* What a client wrote there itself is gone, in whatever spelling. */
+static void what_a_client_says_of_its_integrity_is_gone_in_every_spelling(void **state)
+{
+	static const char *const names[] = {"integrity-protected", "Integrity-Protected",
+	                                    "INTEGRITY-PROTECTED", "integrity-pRotected"};
+	static const char *const equals[] = {"=", " = ", "\t=", "=  "};
+	static const char *const values[] = {"yes",   "\"yes\"",    "\"tls-yes\"", "ip-assoc-yes",
+	                                     "\"y,es\"", "\"ye\\\"s\"", "auth-done"};
+	static const char *const places[] = {
+		"Digest %s, username=\"v\", response=\"abc\"",
+		"Digest username=\"v\",%s,response=\"abc\"",
+		"Digest username=\"v\", response=\"abc\" ,\t%s",
+		"Digest username=\"v\", response=\"abc\", %s, %s",
+		"DIGEST %s",
+		"Bearer %s",
+	};
+	static const char *const headers[] = {"Authorization", "authorization", "AUTHORIZATION ",
+	                                      "Proxy-Authorization"};
+	struct world *world = *state;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < 4 * 4 * 7 * 6 * 4; i++) {
+		char param[96], value[300], lines[700], call_id[16];
+
+		snprintf(param, sizeof(param), "%s%s%s", names[i % 4], equals[i / 4 % 4],
+		         values[i / 16 % 7]);
+		snprintf(value, sizeof(value), places[i / 112 % 6], param, param);
+		snprintf(lines, sizeof(lines), "%s: %s\r\n%s: %s\r\n", headers[i / 672], value,
+		         headers[i / 672], value);
+		snprintf(call_id, sizeof(call_id), "i%u", i);
+		world_client_register_over(world, 1, call_id, lines);
+		assert_int_equal(world->sent_count, 1);
+		if (strncmp(world->sent[0].text, "REGISTER ", 9) == 0) {
+			char *seen = strdup(world->sent[0].text);
+
+			for (char *at = seen; *at != '\0'; at++)
+				*at = (char)tolower(*at);
+			assert_lacks(seen, "yes");
+			assert_lacks(seen, "auth-done");
+			assert_lacks(seen, "y,es");
+			free(seen);
+			world_answer(world, 0, "403 Forbidden", "");
+			n++;
+		}
+		world_forget_sent(world);
+	}
+	assert_true(n > 1000); /* some are no grammar, and were refused */
 }
 
 static void a_200_makes_the_flow_registered(void **state)
@@ -190,7 +333,11 @@ int main(void)
 		world_test(path_of_a_client_behind_a_proxy_has_no_ob),
 		world_test(register_goes_to_one_local_sprout_with_one_route),
 		world_test(what_a_client_says_of_its_standing_is_taken_away),
-		world_test(authorization_over_a_registered_flow_is_vouched_for),
+		world_test(credentials_are_pending_until_their_owner_is_registered_here),
+		world_test(another_private_identity_is_not_vouched_for),
+		world_test(a_refresh_without_credentials_names_the_owner),
+		world_test(nobody_is_vouched_for_on_another_flow),
+		world_test(what_a_client_says_of_its_integrity_is_gone_in_every_spelling),
 		world_test(a_200_makes_the_flow_registered),
 		world_test(a_challenge_passes_and_teaches_nothing),
 		world_test(the_answer_goes_back_with_the_clients_via_alone),
