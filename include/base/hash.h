@@ -16,6 +16,8 @@
 uint64_t hash_bytes(const void *data, size_t length);
 /* Chains: the hash of what was hashed before, then these bytes. */
 uint64_t hash_more(uint64_t seed, const void *data, size_t length);
+/* The same with a key of the caller's: for what must hold longer than this process. */
+uint64_t hash_keyed(const uint64_t with[2], uint64_t seed, const void *data, size_t length);
 static inline uint64_t hash_slice(struct slice s)
 {
 	return hash_bytes(s.data, s.length);

@@ -165,6 +165,9 @@ void message_keep(struct message *message, message_keep_fn *keep, void *arg);
 typedef void message_write_value_fn(void *arg, struct slice value, struct buffer *out);
 int message_edit_values(struct message *message, const char *name, message_write_value_fn *write,
                         void *arg);
+/* Add ";name=value" to the URI of value `index`, which is an address in <>; none such: nothing done, 0. */
+int message_add_uri_param(struct message *message, enum sip_header header, unsigned index,
+                          const char *name, struct slice value);
 int message_set_request_uri(struct message *message, struct slice uri);
 int message_set_max_forwards(struct message *message, unsigned hops); /* adds it if absent */
 /* Writes ;received= and fills ;rport on the top Via, as RFC 3261 18.2.1 and RFC 3581 4 say:

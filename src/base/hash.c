@@ -51,13 +51,13 @@ static inline void sip_block(struct sip_state *s, uint64_t block)
 	s->v0 ^= block;
 }
 
-static inline struct sip_state sip_start(void)
+static inline struct sip_state sip_start(const uint64_t with[2])
 {
 	return (struct sip_state){
-		key[0] ^ 0x736f6d6570736575ULL,
-		key[1] ^ 0x646f72616e646f6dULL,
-		key[0] ^ 0x6c7967656e657261ULL,
-		key[1] ^ 0x7465646279746573ULL,
+		with[0] ^ 0x736f6d6570736575ULL,
+		with[1] ^ 0x646f72616e646f6dULL,
+		with[0] ^ 0x6c7967656e657261ULL,
+		with[1] ^ 0x7465646279746573ULL,
 	};
 }
 
@@ -99,14 +99,22 @@ static uint64_t sip_finish(struct sip_state *s, const unsigned char *at, size_t 
 
 uint64_t hash_bytes(const void *data, size_t length)
 {
-	struct sip_state state = sip_start();
+	struct sip_state state = sip_start(key);
 
 	return sip_finish(&state, data, length, 0);
 }
 
 uint64_t hash_more(uint64_t seed, const void *data, size_t length)
 {
-	struct sip_state state = sip_start();
+	struct sip_state state = sip_start(key);
+
+	sip_block(&state, seed);
+	return sip_finish(&state, data, length, sizeof(seed));
+}
+
+uint64_t hash_keyed(const uint64_t with[2], uint64_t seed, const void *data, size_t length)
+{
+	struct sip_state state = sip_start(with);
 
 	sip_block(&state, seed);
 	return sip_finish(&state, data, length, sizeof(seed));

@@ -277,6 +277,56 @@ int message_pop_last(struct message *message, enum sip_header header)
 
 /* ---- changing ---- */
 
+/* The line that holds value `index`; *value is that value. NULL: no such. */
+static struct line *line_of_value(struct message *message, enum sip_header header, unsigned index,
+                                  struct slice *value)
+{
+	struct line *line = NULL;
+
+	while ((line = message_line(message, (enum line_kind)header, line)) != NULL) {
+		struct slice rest = line->value;
+
+		while (value_next(&rest, value)) {
+			if (index-- == 0)
+				return line;
+		}
+		line++;
+	}
+	return NULL;
+}
+
+int message_add_uri_param(struct message *message, enum sip_header header, unsigned index,
+                          const char *name, struct slice value)
+{
+	struct name_addr address;
+	struct slice found, text;
+	struct line *line = line_of_value(message, header, index, &found);
+	size_t at;
+	int err;
+
+	if (line == NULL || !name_addr_parse(found, &address))
+		return 0;
+	at = (size_t)(address.uri.text.data + address.uri.text.length - line->value.data);
+	if (at >= line->value.length || line->value.data[at] != '>')
+		return 0;
+	{
+		const struct slice pieces[] = {line->name,
+		                               SLICE_LITERAL(": "),
+		                               slice_of(line->value.data, at),
+		                               SLICE_LITERAL(";"),
+		                               slice_from_string(name),
+		                               SLICE_LITERAL("="),
+		                               value,
+		                               slice_skip(line->value, at),
+		                               SLICE_LITERAL("\r\n")};
+
+		err = write_pieces(message, pieces, ARRAY_LENGTH(pieces), &text);
+	}
+	if (err == 0)
+		line_read(text, line);
+	return err;
+}
+
 int message_set_request_uri(struct message *message, struct slice uri)
 {
 	const struct slice pieces[] = {message->method_text, SLICE_LITERAL(" "), uri,

@@ -6,9 +6,10 @@
 
 #include "base/error.h"
 #include "sip/message.h"
+#include "sip/route_set.h"
 #include "sip_internal.h"
 
-void route_write_uri(struct buffer *out, const struct route_self *self, struct slice token, bool ob)
+static void write_open_uri(struct buffer *out, const struct route_self *self, struct slice token)
 {
 	buffer_append_string(out, "<sip:");
 	if (token.length > 0) {
@@ -18,7 +19,13 @@ void route_write_uri(struct buffer *out, const struct route_self *self, struct s
 	buffer_append_slice(out, self->host_port);
 	buffer_append_string(out, ";transport=");
 	buffer_append_string(out, transport_name(self->transport));
-	buffer_append_string(out, ob ? ";lr;ob>" : ";lr>");
+	buffer_append_string(out, ";lr");
+}
+
+void route_write_uri(struct buffer *out, const struct route_self *self, struct slice token, bool ob)
+{
+	write_open_uri(out, self, token);
+	buffer_append_string(out, ob ? ";ob>" : ">");
 }
 
 void route_write_path(struct buffer *out, const struct route_self *self, struct slice token,
@@ -29,14 +36,23 @@ void route_write_path(struct buffer *out, const struct route_self *self, struct 
 	buffer_append(out, "\r\n", 2);
 }
 
+void route_write_record_route(struct buffer *out, const struct route_self *self, struct slice token,
+                              struct slice mark)
+{
+	buffer_append_string(out, "Record-Route: ");
+	write_open_uri(out, self, token);
+	if (!slice_is_empty(mark)) {
+		buffer_append_string(out, ";" ROUTE_SET_PARAM "=");
+		buffer_append_slice(out, mark);
+	}
+	buffer_append(out, ">\r\n", 3);
+}
+
 void route_write_record_routes(struct buffer *out, const struct route_self *outgoing,
                                const struct route_self *incoming, struct slice token)
 {
-	buffer_append_string(out, "Record-Route: ");
-	route_write_uri(out, outgoing, token, false);
-	buffer_append_string(out, "\r\nRecord-Route: ");
-	route_write_uri(out, incoming, token, false);
-	buffer_append(out, "\r\n", 2);
+	route_write_record_route(out, outgoing, token, SLICE_NONE);
+	route_write_record_route(out, incoming, token, SLICE_NONE);
 }
 
 /* May it become a Request-URI? Table 1 of 19.1.1 forbids headers there; other schemes lead nowhere. */
