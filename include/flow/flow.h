@@ -63,6 +63,10 @@ int flow_learn(struct flow *flow, const struct registration *registration,
 const struct binding *flow_binding(const struct flow *flow, struct slice aor);
 /* All bindings in order of registration, a refresh keeps its place: 0.. Walks there: for the operator's eyes. */
 const struct binding *flow_binding_at(const struct flow *flow, unsigned index);
+/* The binding whose associated identities hold this URI, and the identity as the registrar wrote it; NULL: none of
+ * this flow has it, or memory is out. */
+const struct binding *flow_identity_find(const struct flow *flow, const struct uri *uri,
+                                         struct slice *identity);
 /* A binding whose associated identities hold this URI (or, none given: the first); NULL: the flow has
  * none. *identity: the name-addr of the P-Asserted-Identity we vouch for: the preferred one if it is one
  * of the associated URIs, else the default. TS 24.229 5.2.6.3, RFC 3325 5. */

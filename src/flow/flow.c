@@ -285,6 +285,17 @@ int flow_learn(struct flow *flow, const struct registration *registration,
 
 /* ---- identity ---- */
 
+const struct binding *flow_identity_find(const struct flow *flow, const struct uri *uri,
+                                         struct slice *identity)
+{
+	struct identity *found = binding_index_find_identity(&flow->table->bindings, flow, uri);
+
+	if (found == NULL)
+		return NULL;
+	*identity = identity_text(found);
+	return identity_binding(found);
+}
+
 const struct binding *flow_identity_for(const struct flow *flow, const struct name_addr *preferred,
                                         struct slice *identity)
 {

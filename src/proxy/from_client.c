@@ -9,15 +9,6 @@
 
 #include "base/hash.h"
 
-static int assert_identity(struct incoming *in, struct slice identity)
-{
-	int err = trust_apply(in->message, CROSSING_CLIENT_TO_CORE);
-
-	if (err == 0)
-		err = message_append(in->message, "P-Asserted-Identity", identity);
-	return err;
-}
-
 /* The first of a comma-separated list of name-addrs. */
 static struct slice first_of(struct slice list)
 {
@@ -104,68 +95,121 @@ static bool plan_spiral(struct incoming *in, struct request_plan *plan)
 	return plan->fixed;
 }
 
-/* In a dialog the route set leads; its first entry after ours names a Sprout. One that the view does not hold
- * is not dialled: any Sprout gets the request with its Route as it is, since Sprouts own each other's names. */
-static int route_in_dialog(struct incoming *in, struct request_plan *plan)
+/* In a dialog the route set leads, the one that we gave and no other; its first entry after ours names a Sprout. One
+ * that the view does not hold is not dialled: any Sprout gets the request with its Route as it is, since Sprouts
+ * own each other's names. Where nobody but us stayed in the path, only the client says where the other end
+ * is: the request goes as an initial one would, to where the registrar said. */
+static int route_in_dialog(struct incoming *in, const struct binding *binding,
+                           struct request_plan *plan)
 {
 	struct name_addr next;
-	struct uri uri;
-	int popped = route_pop_own(in->proxy, in->message);
+	int done = record_route_follow(in, binding);
 
-	if (popped < 0)
-		return popped;
+	if (done != 0)
+		return done;
 	plan->in_dialog = true;
+	if (!message_address(in->message, HEADER_ROUTE, 0, &next))
+		return route_initial(in, binding, plan);
 	if (plan_spiral(in, plan))
 		return 0;
-	if (message_address(in->message, HEADER_ROUTE, 0, &next))
-		uri = next.uri;
-	else
-		message_request_uri(in->message, &uri);
-	plan->preferred = proxy_target_of(in->proxy, &uri);
-	popped = route_apply_strict(in->message);
-	return popped == -ENOMEM ? popped : 0;
+	plan->preferred = proxy_target_of(in->proxy, &next.uri);
+	done = route_apply_strict(in->message);
+	return done == -ENOMEM ? done : 0;
 }
 
-static int add_record_routes(struct incoming *in)
-{
-	const struct proxy_settings *settings = in->proxy->settings;
-	const struct listener_settings *core = &settings->listeners[settings->path_listener];
-	const char *access = in->proxy->ways.sent_by(in->proxy->ways.arg, &in->packet->hop);
-	struct route_self outgoing = {slice_from_string(core->advertise), core->transport};
-	struct route_self incoming = {slice_from_string(access), in->packet->hop.transport};
-	struct buffer lines;
-	int err;
+/* ---- who is calling ---- */
 
-	buffer_init(&lines);
-	route_write_record_routes(&lines, &outgoing, &incoming,
-	                          slice_from_string(flow_token_text(in->flow)));
-	err = lines.failed ? -ENOMEM : message_prepend_lines(in->message, buffer_slice(&lines));
-	buffer_free(&lines);
+/* Up to two identities to assert: one sip or sips, one tel (RFC 3325 9.1). */
+struct identities {
+	const struct binding *binding; /* of the first; NULL: not registered on this flow */
+	struct slice values[2];
+	unsigned count;
+};
+
+/* RFC 5876 4.5: of more than one value of a kind the first counts, other schemes do not; TS 24.229 5.2.6.3: one that
+ * is not this user's is as if it were not there. */
+static void prefer(struct incoming *in, struct identities *out)
+{
+	bool seen[2] = {false, false};
+	const struct binding *binding;
+	struct name_addr preferred;
+	struct slice identity;
+
+	for (unsigned i = 0, n = message_count(in->message, HEADER_P_PREFERRED_IDENTITY); i < n;
+	     i++) {
+		bool tel;
+
+		if (!message_address(in->message, HEADER_P_PREFERRED_IDENTITY, i, &preferred) ||
+		    preferred.uri.scheme > URI_TEL)
+			continue;
+		tel = preferred.uri.scheme == URI_TEL;
+		if (seen[tel])
+			continue;
+		seen[tel] = true;
+		binding = flow_identity_find(in->flow, &preferred.uri, &identity);
+		if (binding == NULL)
+			continue;
+		if (out->binding == NULL)
+			out->binding = binding;
+		out->values[out->count++] = identity;
+	}
+}
+
+/* The default identity: where several users share the flow, that of the one who is From, else of the first. A From
+ * that is not theirs, anonymous for one, says nothing. */
+static void assume(struct incoming *in, struct identities *out)
+{
+	const struct binding *binding = NULL;
+	struct slice identity;
+	struct uri from;
+
+	if (flow_binding_at(in->flow, 1) != NULL && message_from(in->message, &from) != NULL)
+		binding = flow_identity_find(in->flow, &from, &identity);
+	if (binding == NULL)
+		binding = flow_binding_at(in->flow, 0);
+	if (binding == NULL)
+		return;
+	out->binding = binding;
+	out->values[out->count++] = binding_default_identity(binding);
+}
+
+static void identify(struct incoming *in, struct identities *out)
+{
+	*out = (struct identities){0};
+	if (in->flow == NULL)
+		return;
+	prefer(in, out);
+	if (out->binding == NULL)
+		assume(in, out);
+}
+
+static int assert_identities(struct incoming *in, const struct identities *identities)
+{
+	int err = trust_apply(in->message, CROSSING_CLIENT_TO_CORE);
+
+	for (unsigned i = 0; err == 0 && i < identities->count; i++)
+		err = message_append(in->message, "P-Asserted-Identity", identities->values[i]);
 	return err;
 }
 
-static const struct binding *identify(struct incoming *in, struct slice *identity)
-{
-	struct name_addr preferred;
-	bool has = message_address(in->message, HEADER_P_PREFERRED_IDENTITY, 0, &preferred);
+/* ---- the request ---- */
 
-	return flow_identity_for(in->flow, has ? &preferred : NULL, identity);
-}
-
-static int plan_request(struct incoming *in, const struct binding *binding, struct slice identity,
+static int plan_request(struct incoming *in, const struct identities *identities,
                         struct request_plan *plan)
 {
+	const struct binding *binding = identities->binding;
 	int hops = message_max_forwards(in->message);
 	int err;
 
 	plan->key = hash_slice(binding_aor(binding));
-	err = assert_identity(in, identity);
-	if (err == 0 && slice_is_empty(message_to_tag(in->message)))
+	if (slice_is_empty(message_to_tag(in->message)))
 		err = route_initial(in, binding, plan);
-	else if (err == 0)
-		err = route_in_dialog(in, plan);
+	else
+		err = route_in_dialog(in, binding, plan);
 	if (err == 0)
-		err = add_record_routes(in);
+		err = assert_identities(in, identities);
+	if (err == 0)
+		err = record_route_from_client(in, binding, &plan->route_note);
 	if (err == 0)
 		err = message_set_max_forwards(in->message, hops < 0 ? 70 : (unsigned)hops - 1);
 	return err;
@@ -174,18 +218,18 @@ static int plan_request(struct incoming *in, const struct binding *binding, stru
 void from_client_request(struct incoming *in)
 {
 	struct request_plan plan = {.crossing = CROSSING_CLIENT_TO_CORE};
-	const struct binding *binding = NULL;
-	struct slice identity;
+	struct identities identities;
 	int err;
 
-	if (in->flow != NULL)
-		binding = identify(in, &identity);
-	if (binding == NULL) {
+	identify(in, &identities);
+	if (identities.binding == NULL) {
 		proxy_reject(in, 403, "Forbidden", SLICE_NONE, REJECTED_NOT_REGISTERED);
 		return;
 	}
-	err = plan_request(in, binding, identity, &plan);
-	if (err != 0)
+	err = plan_request(in, &identities, &plan);
+	if (err == -EACCES)
+		proxy_reject(in, 403, "Forbidden", SLICE_NONE, REJECTED_BAD_ROUTE);
+	else if (err != 0)
 		proxy_reject(in, 500, "Server Internal Error", SLICE_NONE, REJECTED_OTHER);
 	else if (in->method == METHOD_ACK)
 		ack_forward(in, &plan);

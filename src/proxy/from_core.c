@@ -4,16 +4,6 @@
  */
 #include "proxy_internal.h"
 
-/* RFC 3261 16.4: a strict router has put our own entry in the Request-URI. A user of that name who lives at
- * our address is none. */
-static bool is_own_entry(struct incoming *in, const struct uri *uri)
-{
-	struct flow_token token;
-
-	return flow_token_read(uri->user, &token) != FLOW_TOKEN_NOT_OURS &&
-	       uri_names_us(in->proxy, uri);
-}
-
 static bool token_of(struct incoming *in, struct slice *token)
 {
 	struct name_addr route;
@@ -25,7 +15,7 @@ static bool token_of(struct incoming *in, struct slice *token)
 		return true;
 	}
 	message_request_uri(in->message, &uri);
-	if (is_own_entry(in, &uri)) {
+	if (route_is_own_entry(in, &uri)) {
 		*token = uri.user;
 		return true;
 	}
@@ -44,32 +34,13 @@ bool from_core_belongs_elsewhere(struct incoming *in, struct flow_elsewhere *els
 	return elsewhere->key != 0 || !packet_was_passed(in->proxy, in->packet);
 }
 
-static int add_record_routes(struct incoming *in, const struct flow *flow)
-{
-	const struct proxy_settings *settings = in->proxy->settings;
-	const struct listener_settings *core = &settings->listeners[settings->path_listener];
-	const struct hop *hop = flow_hop(flow);
-	const char *access = in->proxy->ways.sent_by(in->proxy->ways.arg, hop);
-	struct route_self outgoing = {slice_from_string(access), hop->transport};
-	struct route_self incoming = {slice_from_string(core->advertise), core->transport};
-	struct buffer lines;
-	int err;
-
-	buffer_init(&lines);
-	route_write_record_routes(&lines, &outgoing, &incoming,
-	                          slice_from_string(flow_token_text(flow)));
-	err = lines.failed ? -ENOMEM : message_prepend_lines(in->message, buffer_slice(&lines));
-	buffer_free(&lines);
-	return err;
-}
-
 static int pop_routes(struct incoming *in)
 {
 	struct uri uri;
 	int done = 0;
 
 	message_request_uri(in->message, &uri);
-	if (is_own_entry(in, &uri))
+	if (route_is_own_entry(in, &uri))
 		done = route_undo_strict(in->message);
 	if (done >= 0)
 		done = route_pop_own(in->proxy, in->message);
@@ -78,7 +49,7 @@ static int pop_routes(struct incoming *in)
 	return done == -EINVAL ? 0 : done; /* a Route that cannot be read is not ours to judge */
 }
 
-static int edit_request(struct incoming *in, const struct flow *flow)
+static int edit_request(struct incoming *in, const struct flow *flow, struct route_note *note)
 {
 	int hops = message_max_forwards(in->message);
 	int err = pop_routes(in);
@@ -86,7 +57,7 @@ static int edit_request(struct incoming *in, const struct flow *flow)
 	if (err >= 0)
 		err = trust_apply(in->message, CROSSING_CORE_TO_CLIENT);
 	if (err == 0)
-		err = add_record_routes(in, flow);
+		err = record_route_to_client(in, flow, note);
 	if (err == 0)
 		err = message_set_max_forwards(in->message, hops < 0 ? 70 : (unsigned)hops - 1);
 	return err;
@@ -96,7 +67,7 @@ static void send_to_flow(struct incoming *in, const struct flow *flow)
 {
 	struct request_plan plan = {
 		.crossing = CROSSING_CORE_TO_CLIENT, .fixed = true, .hop = *flow_hop(flow)};
-	int err = edit_request(in, flow);
+	int err = edit_request(in, flow, &plan.route_note);
 
 	if (err != 0)
 		proxy_reject(in, 500, "Server Internal Error", SLICE_NONE, REJECTED_OTHER);

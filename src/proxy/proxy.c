@@ -111,6 +111,14 @@ bool uri_names_us(const struct proxy *proxy, const struct uri *uri)
 	return false;
 }
 
+bool route_is_own_entry(const struct incoming *in, const struct uri *uri)
+{
+	struct flow_token token;
+
+	return flow_token_read(uri->user, &token) != FLOW_TOKEN_NOT_OURS &&
+	       uri_names_us(in->proxy, uri);
+}
+
 const struct view_target *proxy_target_of(const struct proxy *proxy, const struct uri *uri)
 {
 	return proxy->view != NULL ? view_find_uri(proxy->view, uri) : NULL;
@@ -125,7 +133,7 @@ int route_pop_own(struct proxy *proxy, struct message *message)
 	int err;
 
 	/* Both entries of one pass carry the same token; an entry with another token is another pass. */
-	while (message_address(message, HEADER_ROUTE, 0, &route) &&
+	while (popped < 2 && message_address(message, HEADER_ROUTE, 0, &route) &&
 	       uri_names_us(proxy, &route.uri)) {
 		if (popped > 0 && !slice_equal(first, route.uri.user))
 			break;

@@ -12,6 +12,7 @@
 #include "proxy/trust.h"
 #include "sip/reply.h"
 #include "sip/route.h"
+#include "sip/route_set.h"
 #include "sip/validate.h"
 #include "upstream/pick.h"
 #include "upstream/stats.h"
@@ -93,13 +94,16 @@ void cancel_request(struct incoming *in, struct server_txn *invite); /* cancel_a
 struct request_plan;
 void ack_forward(struct incoming *in, const struct request_plan *plan);
 
-/* If the top Route values are ours (they carry our token or name one of our listeners), pop them.
- * Returns how many, or negative errno. */
+/* If the top Route values are ours (they carry our token or name one of our listeners), pop them: those of one pass,
+ * at most two. Returns how many, or negative errno. */
 int route_pop_own(struct proxy *proxy, struct message *message);
 /* True if this URI's host and port name one of our listeners (bind or advertise). */
 /* The target that a URI names, or NULL: none, or there is no view yet. */
 const struct view_target *proxy_target_of(const struct proxy *proxy, const struct uri *uri);
 bool uri_names_us(const struct proxy *proxy, const struct uri *uri);
+/* RFC 3261 16.4: a strict router has put our own entry in the Request-URI. A user of that name who lives at
+ * our address is none. */
+bool route_is_own_entry(const struct incoming *in, const struct uri *uri);
 
 /* ---- choose.c ---- */
 
@@ -129,6 +133,27 @@ void decision_note_answer(const struct branch *branch, int status);
 /* Its final answer goes back. */
 void decision_tell(struct response_context *context, int status, bool lost);
 
+/* ---- record_route.c ---- */
+
+/* What the answer's Record-Route is to be looked at for; kept in the response context. */
+struct route_note {
+	enum { ROUTE_NOTE_NONE, ROUTE_NOTE_CALLER, ROUTE_NOTE_CALLEE } kind;
+	unsigned below;   /* caller: values that stood in the request when it came */
+	uint64_t flow_id; /* caller */
+	struct route_set_registration registration; /* caller */
+	char mark[ROUTE_SET_MARK_SIZE];             /* callee */
+};
+/* Put our double Record-Route on top. 0 or -ENOMEM. */
+int record_route_from_client(struct incoming *in, const struct binding *binding,
+                             struct route_note *note);
+int record_route_to_client(struct incoming *in, const struct flow *flow, struct route_note *note);
+struct response_context;
+/* An answer passes: a caller's gets its mark, a callee's is held to what it was sent. 0, or -errno: it cannot pass. */
+int record_route_answer(const struct response_context *context, struct message *response);
+/* A client's request in a dialog: takes our entries off its Route. 0, -ENOMEM, or -EACCES: we did not give this
+ * client this route set. */
+int record_route_follow(struct incoming *in, const struct binding *binding);
+
 /* ---- response_context.c and attempt.c ---- */
 
 /* Where a request is to go, decided by the steps above. */
@@ -142,6 +167,7 @@ struct request_plan {
 	uint64_t key;                        /* of the address-of-record, for pick */
 	uint64_t flow_id;                    /* REGISTER: the flow it came on */
 	struct registration *registration;   /* REGISTER: taken over */
+	struct route_note route_note;
 };
 
 #define CONTEXT_BRANCHES_MAX PICK_TRIED_MAX
@@ -197,6 +223,7 @@ struct response_context {
 	struct buffer cancel_extra; /* Reason lines of the CANCEL */
 	uint64_t flow_id;
 	struct registration *registration; /* owned; NULL unless REGISTER */
+	struct route_note route_note;
 	enum failover_reason last_failure;
 	uint32_t last_site, last_target; /* of the last failed attempt; UINT32_MAX none */
 	unsigned site_failures;          /* in a row in last_site */

@@ -157,7 +157,7 @@ static const struct binding *called_binding(const struct flow *flow, const struc
 	return binding != NULL ? binding : flow_binding_at(flow, 0);
 }
 
-static bool mark_callees_set(const struct message *request, const struct flow *flow,
+static void mark_callees_set(const struct message *request, const struct flow *flow,
                              char mark[ROUTE_SET_MARK_SIZE])
 {
 	struct route_set_registration registration;
@@ -168,11 +168,11 @@ static bool mark_callees_set(const struct message *request, const struct flow *f
 	route_set_begin(&set);
 	for (unsigned i = 0; i < count; i++) {
 		if (!message_address(request, HEADER_RECORD_ROUTE, i, &beyond))
-			return false;
+			return;
 		route_set_add(&set, &beyond.uri);
 	}
 	name_binding(called_binding(flow, request), &registration);
-	return route_set_mark(&set, slice_from_string(flow_token_text(flow)), &registration, mark);
+	(void)route_set_mark(&set, slice_from_string(flow_token_text(flow)), &registration, mark);
 }
 
 int record_route_to_client(struct incoming *in, const struct flow *flow, struct route_note *note)
@@ -180,32 +180,32 @@ int record_route_to_client(struct incoming *in, const struct flow *flow, struct 
 	struct route_self access = access_self(in->proxy, flow_hop(flow));
 	struct route_self core = core_self(in->proxy);
 	struct slice token = slice_from_string(flow_token_text(flow));
-	char mark[ROUTE_SET_MARK_SIZE] = "";
 	struct buffer lines;
 
-	if (may_form_dialog(in->method) && mark_callees_set(in->message, flow, mark) &&
-	    slice_is_empty(message_to_tag(in->message)))
+	if (may_form_dialog(in->method))
+		mark_callees_set(in->message, flow, note->mark);
+	if (note->mark[0] != '\0' && slice_is_empty(message_to_tag(in->message)))
 		note->kind = ROUTE_NOTE_CALLEE;
 	buffer_init(&lines);
-	route_write_record_route(&lines, &access, token, slice_from_string(mark));
+	route_write_record_route(&lines, &access, token, slice_from_string(note->mark));
 	route_write_record_route(&lines, &core, token, SLICE_NONE);
 	return prepend(in->message, &lines);
 }
 
-/* The list of the answer ends with what we sent: an entry of ours whose mark agrees with all behind it. */
+/* The list of the answer ends with what we sent: our entry, whose mark agrees with all behind it. */
 static bool is_as_we_sent_it(const struct response_context *context, const struct message *response)
 {
 	struct route_set_registration registration;
+	struct slice mark = slice_from_string(context->route_note.mark), token, value;
 	struct name_addr entry, beyond;
-	struct slice mark = SLICE_NONE, token;
 	struct route_set set;
 	unsigned at = 0;
 
 	for (;; at++) {
 		if (!message_address(response, HEADER_RECORD_ROUTE, at, &entry))
 			return false;
-		if (uri_param(&entry.uri, ROUTE_SET_PARAM, &mark) &&
-		    uri_names_us(context->proxy, &entry.uri))
+		if (uri_param(&entry.uri, ROUTE_SET_PARAM, &value) &&
+		    slice_equal_nocase(value, mark) && uri_names_us(context->proxy, &entry.uri))
 			break;
 	}
 	token = entry.uri.user;
@@ -307,7 +307,7 @@ int record_route_follow(struct incoming *in, const struct binding *binding)
 	if (popped < 0)
 		return popped;
 	route_set_begin(&set);
-	for (unsigned i = 0; i < message_count(in->message, HEADER_ROUTE); i++) {
+	for (unsigned i = 0, count = message_count(in->message, HEADER_ROUTE); i < count; i++) {
 		if (!message_address(in->message, HEADER_ROUTE, i, &beyond))
 			return -EACCES;
 		route_set_add(&set, &beyond.uri);

@@ -108,6 +108,7 @@ static struct response_context *context_create(struct incoming *in, struct reque
 	context->key = plan->key;
 	context->preferred_id = plan->preferred != NULL ? plan->preferred->id : UINT32_MAX;
 	context->flow_id = plan->flow_id;
+	context->route_note = plan->route_note;
 	context->loop_hash = in->loop_hash;
 	context->retry_after_s = UINT64_MAX;
 	context->last_site = context->last_target = UINT32_MAX;
@@ -264,6 +265,8 @@ static struct bytes *prepare_upstream(struct response_context *context, struct m
 	err = message_pop(response, HEADER_VIA); /* step 3 */
 	if (err == 0)
 		err = trust_apply(response, crossing_back(context->crossing));
+	if (err == 0)
+		err = record_route_answer(context, response);
 	if (err != 0 || message_count(response, HEADER_VIA) == 0)
 		return NULL;
 	return message_serialize(response, true);
