@@ -21,6 +21,8 @@
 #include "base/memory.h"
 #include "proxy/proxy.h"
 #include "sip/flow_token.h"
+#include "sip/route_set.h"
+#include "sip/message.h"
 #include "support/alloc_fail.h"
 #include "support/fake_loop.h"
 
@@ -500,6 +502,37 @@ static inline struct flow *world_flow(struct world *world, unsigned client)
 	struct hop hop = world_client_hop(client);
 
 	return flow_table_find_by_hop(world->flows, &hop);
+}
+
+/* The Route line (with CRLF) of a dialog of client n that we have let it into; `beyond`: the values after ours,
+ * comma-separated, "" for none. Static storage. */
+static inline const char *world_route(struct world *world, unsigned client, const char *beyond)
+{
+	static char line[2][4096];
+	static unsigned next;
+	const char *token = flow_token_text(world_flow(world, client));
+	const struct binding *binding = flow_binding_at(world_flow(world, client), 0);
+	struct route_set_registration registration;
+	char mark[ROUTE_SET_MARK_SIZE];
+	struct name_addr address;
+	struct route_set set;
+	char copy[2048];
+
+	snprintf(copy, sizeof(copy), "%s", beyond);
+	route_set_begin(&set);
+	for (char *at = strtok(copy, ","); at != NULL; at = strtok(NULL, ",")) {
+		assert_true(name_addr_parse(slice_from_string(at), &address));
+		route_set_add(&set, &address.uri);
+	}
+	route_set_registration(binding_aor(binding), binding_instance(binding),
+	                       binding_reg_id(binding), &registration);
+	assert_true(route_set_mark(&set, slice_from_string(token), &registration, mark));
+	next ^= 1;
+	snprintf(line[next], sizeof(line[next]),
+	         "Route: <sip:%s@127.0.0.1:5060;transport=udp;lr;rs=%s>,"
+	         "<sip:%s@127.0.0.1:5058;transport=tcp;lr>%s%s\r\n",
+	         token, mark, token, beyond[0] != '\0' ? "," : "", beyond);
+	return line[next];
 }
 
 /* A request from a Sprout (target n), routed by `route` (a whole Route value, "" for none). */

@@ -23,11 +23,12 @@ static void lose(struct world *world, unsigned index, int error)
 static void in_dialog(struct world *world, const char *method, unsigned sprout, const char *call_id)
 {
 	char lines[512];
+	char beyond[128];
 
-	snprintf(lines, sizeof(lines),
-	         "To: <sip:bob@example.net>;tag=b\r\n"
-	         "Route: <sip:%s@127.0.0.1:5060;lr>, <sip:%s:5054;transport=tcp;lr>\r\n",
-	         flow_token_text(world_flow(world, 1)), world_target_host(sprout));
+	snprintf(beyond, sizeof(beyond), "<sip:%s:5054;transport=tcp;lr>",
+	         world_target_host(sprout));
+	snprintf(lines, sizeof(lines), "To: <sip:bob@example.net>;tag=b\r\n%s",
+	         world_route(world, 1, beyond));
 	world_client_request(world, 1, method, "sip:bob@203.0.113.5", call_id, lines);
 }
 
