@@ -235,8 +235,7 @@ static int restore(const struct response_context *context, struct message *respo
 		return -ENOMEM;
 	}
 	err = message_remove(response, "Record-Route");
-	for (unsigned i = 0;
-	     err == 0 && message_header_at(request, "Record-Route", i, &value); i++)
+	for (unsigned i = 0; err == 0 && message_header_at(request, "Record-Route", i, &value); i++)
 		err = message_append(response, "Record-Route", value);
 	message_destroy(&request);
 	return err;
@@ -263,8 +262,7 @@ int record_route_answer(const struct response_context *context, struct message *
 
 /* The dialog is of this flow, or of a registration that stood on another and stands here now (RFC 5626 5.3). */
 static bool is_of_this_client(const struct incoming *in, const struct binding *binding,
-                              struct slice token,
-                              const struct route_set_registration *registration)
+                              struct slice token, const struct route_set_registration *registration)
 {
 	const struct binding *other;
 

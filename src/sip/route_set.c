@@ -48,8 +48,7 @@ bool route_set_registration_is(const struct route_set_registration *given, struc
                                struct slice instance, uint32_t reg_id)
 {
 	static const uint8_t none[REGISTRATION_BYTES];
-	enum token_key_age age =
-		given->is_of_previous_key ? TOKEN_KEY_PREVIOUS : TOKEN_KEY_CURRENT;
+	enum token_key_age age = given->is_of_previous_key ? TOKEN_KEY_PREVIOUS : TOKEN_KEY_CURRENT;
 	uint8_t name[REGISTRATION_BYTES];
 
 	name_registration(token_key(age), aor, instance, reg_id, name);

@@ -312,9 +312,9 @@ static void the_body_crosses_unchanged(void **state)
 	struct hop hop = world_client_hop(1);
 	static const char head[] =
 		"MESSAGE sip:bob@example.net SIP/2.0\r\nVia: SIP/2.0/UDP "
-	        "192.0.2.1:10001;branch=z9hG4bKb;rport\r\n"
+		"192.0.2.1:10001;branch=z9hG4bKb;rport\r\n"
 		"From: <sip:user1@example.net>;tag=a\r\nTo: <sip:bob@example.net>\r\nCall-ID: "
-	        "b\r\nCSeq: 1 MESSAGE\r\n"
+		"b\r\nCSeq: 1 MESSAGE\r\n"
 		"Content-Type: application/octet-stream\r\nContent-Length: 9\r\n\r\n";
 	static const char body[9] = {'a', '\0', '\r', '\n', '\r', '\n', (char)0xff, '\r', 'z'};
 	char bytes[sizeof(head) - 1 + sizeof(body)];
