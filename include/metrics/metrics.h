@@ -103,6 +103,11 @@ enum rejected_reason {
 	REJECTED_BAD_ROUTE,
 	REJECTED_OVERSIZE,
 	REJECTED_QUEUE_FULL,
+	REJECTED_ORIGINATING,  /* a trunk asks to be served as a caller of ours */
+	REJECTED_OFF_NET,      /* the core names a stranger */
+	REJECTED_EMERGENCY,    /* an emergency registration or call that we do not take */
+	REJECTED_INTERVAL,     /* 422 */
+	REJECTED_RESTORATION,  /* who was told to register anew has not */
 	REJECTED_OTHER
 };
 

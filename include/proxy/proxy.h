@@ -18,12 +18,38 @@
 
 struct proxy;
 
+/* Somebody who is dialled as the operator wrote it. */
+struct peer_hop {
+	const char *uri; /* NULL: nobody */
+	enum sip_transport transport;
+	struct address address;
+};
+
+/* Who is told of a lost S-CSCF by 504 with a body of 3GPP, and not by 503. */
+enum restoration_ims { RESTORATION_AUTO, RESTORATION_ALWAYS, RESTORATION_NEVER };
+
+/* Who on the access side is no client, and what goes to whom. All lent. */
+struct peer_settings {
+	const struct address_range *trunks, *pbxes;
+	unsigned trunk_count, pbx_count;
+	const char *pbx_service_route; /* NULL: none */
+	struct peer_hop off_net;       /* a trunk */
+	bool emergency_register;
+	struct peer_hop emergency; /* of the core */
+};
+
 struct proxy_settings { /* static for the life of the process; lent */
 	uint8_t worker;
 	const struct listener_settings *listeners;
 	unsigned listener_count;
 	unsigned path_listener;      /* index of the core listener named in Path */
 	const char *visited_network; /* P-Visited-Network-ID, without quotes */
+	char *const *home_domains;   /* the first one names the home network */
+	unsigned home_domain_count;
+	struct peer_settings peers;
+	uint32_t epoch; /* start of the process, as in flow tokens */
+	uint32_t session_expires_s, session_minimum_s; /* RFC 4028; expires 0: off */
+	enum restoration_ims restoration_ims;
 	size_t message_bytes;
 	uint64_t first_answer_ms; /* failover: silence after which the next target is tried */
 	uint64_t deadline_ms;     /* failover: the whole search for an answer */

@@ -54,6 +54,26 @@ static int fill_listeners(struct control *control, unsigned *path_listener)
 	return 0;
 }
 
+static struct peer_hop hop_of(const struct config_target *target)
+{
+	return (struct peer_hop){target->uri, (enum sip_transport)target->transport,
+	                         target->address};
+}
+
+static struct peer_settings peers_of(const struct config *config)
+{
+	return (struct peer_settings){
+		.trunks = config->trunks,
+		.trunk_count = config->trunk_count,
+		.pbxes = config->pbxes,
+		.pbx_count = config->pbx_count,
+		.pbx_service_route = config->pbx_service_route,
+		.off_net = hop_of(&config->off_net),
+		.emergency_register = config->emergency_register,
+		.emergency = hop_of(&config->emergency_route),
+	};
+}
+
 /* A limit of the node in shares of its workers, rounded up. */
 static size_t share(uint64_t limit, unsigned workers)
 {
@@ -90,6 +110,12 @@ int settings_fill(struct control *control)
 		.path_listener = path_listener,
 		.visited_network =
 			config->home_domain_count > 0 ? config->home_domains[0] : config->node_name,
+		.home_domains = config->home_domains,
+		.home_domain_count = config->home_domain_count,
+		.peers = peers_of(config),
+		.session_expires_s = (uint32_t)(config->session_expires_ms / 1000),
+		.session_minimum_s = (uint32_t)(config->session_minimum_ms / 1000),
+		.restoration_ims = (enum restoration_ims)config->restoration_ims,
 		.message_bytes = config->limit_message_bytes,
 		.first_answer_ms = config->failover_first_answer_ms,
 		.deadline_ms = config->failover_deadline_ms,

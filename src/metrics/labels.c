@@ -25,7 +25,10 @@ static const char *const rejected_reason[] = {
 	"connections_limit",  "not_allowed_peer",
 	"draining",           "stray_response",
 	"bad_route",          "oversize",
-	"queue_full",         "other",
+	"queue_full",         "originating",
+	"off_net",            "emergency",
+	"interval",           "restoration",
+	"other",
 };
 static const char *const parse_error_reason[] = {
 	"too_large",

@@ -18,12 +18,24 @@
 /* Signs of life are told to control at most so often for one target. */
 #define REPORT_ALIVE_MS 1000
 
+struct slice attempt_route(const struct view_target *target, bool add_route, bool terminating)
+{
+	const struct slice orig = SLICE_LITERAL(";orig");
+	struct slice route = SLICE_NONE;
+
+	if (!add_route || target == NULL)
+		return SLICE_NONE;
+	route = slice_from_string(target->route_uri);
+	if (terminating && route.length > orig.length) /* it is the last of them: targets.c */
+		route.length -= orig.length;
+	return route;
+}
+
 struct bytes *attempt_flatten(struct proxy *proxy, struct slice base, size_t line_end,
                               const struct hop *hop, const struct view_target *target,
-                              bool add_route, const char *branch)
+                              struct slice route, const char *branch)
 {
 	const char *sent_by = proxy->ways.sent_by(proxy->ways.arg, hop);
-	const char *route = add_route && target != NULL ? target->route_uri : NULL;
 	struct bytes *flat;
 	char via[1024]; /* two host names of 255 letters and a target's parameters */
 	int length;
@@ -31,11 +43,11 @@ struct bytes *attempt_flatten(struct proxy *proxy, struct slice base, size_t lin
 
 	if (target != NULL && proxy->view->sites[target->site].advertise != NULL)
 		sent_by = proxy->view->sites[target->site].advertise;
-	length = snprintf(via, sizeof(via), "Via: SIP/2.0/%s %s;branch=%s%s\r\n%s%s%s",
+	length = snprintf(via, sizeof(via), "Via: SIP/2.0/%s %s;branch=%s%s\r\n%s%.*s%s",
 	                  transport_via_name(hop->transport), sent_by, branch,
 	                  hop->transport == TRANSPORT_UDP ? ";rport" : "",
-	                  route != NULL ? "Route: <" : "", route != NULL ? route : "",
-	                  route != NULL ? ">\r\n" : "");
+	                  route.length > 0 ? "Route: <" : "", SLICE_ARGS(route),
+	                  route.length > 0 ? ">\r\n" : "");
 	if (length < 0 || (size_t)length >= sizeof(via))
 		return NULL;
 	flat = bytes_create(base.length + (size_t)length);
@@ -322,7 +334,10 @@ static int attempt_start(struct response_context *context, const struct hop *hop
 
 	mint_branch(proxy, hop->side, context->loop_hash, name);
 	flat = attempt_flatten(proxy, bytes_slice(context->base), context->base_line_end, hop,
-	                       target, context->add_target_route, name);
+	                       target,
+	                       attempt_route(target, context->add_target_route,
+	                                     context->terminating),
+	                       name);
 	if (flat == NULL)
 		return -ENOMEM;
 	branch = branch_create(context, target);
@@ -346,7 +361,7 @@ static void attempt_fixed(struct response_context *context)
 {
 	if (context->attempts > 0) {
 		if (context->live == 0)
-			context_give_up(context, 430, LOST_OTHER);
+			context_give_up(context, context->to_peer ? 503 : 430, LOST_OTHER);
 		return;
 	}
 	/* The transactions' limit or memory: ours to mend, and soon. */
@@ -506,8 +521,8 @@ static void on_client_failed(void *arg, struct client_txn *txn, enum txn_failure
 			context_give_up(context,
 			                failure == TXN_TIMEOUT ? 408
 			                : context->too_long    ? 513
-			                : context->fixed       ? 430
-			                                       : 503,
+			                : !context->fixed || context->to_peer ? 503
+			                                                      : 430,
 			                LOST_TIMEOUT);
 	} else {
 		attempt_next(context);

@@ -87,7 +87,9 @@ void ack_forward(struct incoming *in, const struct request_plan *plan)
 	end = memchr(base->data, '\n', base->length);
 	branch_mint(proxy->branches, in->loop_hash, branch);
 	flat = attempt_flatten(proxy, bytes_slice(base), (size_t)(end - base->data) + 1, &hop,
-	                       target, plan->add_target_route, branch);
+	                       target,
+	                       attempt_route(target, plan->add_target_route, plan->terminating),
+	                       branch);
 	bytes_release(&base);
 	if (flat != NULL && ways->send(ways->arg, &hop, &flat) != 0)
 		log_debug("ACK not sent: its connection is gone");

@@ -75,7 +75,7 @@ static void own_peer(const struct listener_settings *core, const struct address 
 
 /* The next Route is an entry of ours with another token: a call between two of our own clients where no
  * Sprout stayed in the path. It comes to us once more, on the core side. */
-static bool plan_spiral(struct incoming *in, struct request_plan *plan)
+bool plan_spiral(struct incoming *in, struct request_plan *plan)
 {
 	const struct proxy_settings *settings = in->proxy->settings;
 	const struct listener_settings *core = &settings->listeners[settings->path_listener];

@@ -24,9 +24,15 @@ static bool token_of(struct incoming *in, struct slice *token)
 
 bool from_core_belongs_elsewhere(struct incoming *in, struct flow_elsewhere *elsewhere)
 {
+	struct peer_token peer_token;
 	struct slice token;
 	struct flow *flow;
 
+	if (peer_token_of(in, &peer_token) == FLOW_TOKEN_VALID) {
+		elsewhere->key = 0;
+		return !packet_was_passed(in->proxy, in->packet) &&
+		       peer_token_is_elsewhere(in->proxy, &peer_token, &elsewhere->worker);
+	}
 	if (in->moved_key != 0 || !token_of(in, &token) ||
 	    flow_table_find_by_token(in->proxy->flows, token, &flow, elsewhere) != FLOW_ELSEWHERE)
 		return false;
@@ -90,19 +96,26 @@ static enum flow_lookup find_flow(struct incoming *in, struct slice token, struc
 
 void from_core_request(struct incoming *in)
 {
+	struct peer_token peer_token;
 	struct slice token = SLICE_NONE;
 	struct flow *flow = NULL;
 
 	if (in->method == METHOD_REGISTER) { /* a registrar does not register through its edge */
-		proxy_reject(in, 405, "Method Not Allowed",
-		             SLICE_LITERAL(
-				     "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, MESSAGE, "
-				     "SUBSCRIBE, NOTIFY, PUBLISH, REFER, UPDATE, PRACK, INFO\r\n"),
-		             REJECTED_NOT_ALLOWED_METHOD);
+		peer_reject_register(in);
 		return;
 	}
+	switch (peer_token_of(in, &peer_token)) {
+	case FLOW_TOKEN_VALID:
+		core_request_by_token(in, &peer_token);
+		return;
+	case FLOW_TOKEN_FORGED:
+		proxy_reject(in, 403, "Forbidden", SLICE_NONE, REJECTED_FORGED_TOKEN);
+		return;
+	case FLOW_TOKEN_NOT_OURS:
+		break;
+	}
 	if (!token_of(in, &token)) {
-		proxy_reject(in, 404, "Not Found", SLICE_NONE, REJECTED_NO_ROUTE);
+		core_request_onward(in);
 		return;
 	}
 	switch (find_flow(in, token, &flow)) {
@@ -113,7 +126,7 @@ void from_core_request(struct incoming *in)
 		proxy_reject(in, 403, "Forbidden", SLICE_NONE, REJECTED_FORGED_TOKEN);
 		break;
 	case FLOW_NO_TOKEN:
-		proxy_reject(in, 404, "Not Found", SLICE_NONE, REJECTED_NO_ROUTE);
+		core_request_onward(in);
 		break;
 	case FLOW_ELSEWHERE: /* it was passed on before; that worker is no more */
 	case FLOW_GONE:

@@ -103,7 +103,8 @@ bool uri_names_us(const struct proxy *proxy, const struct uri *uri)
 			return true;
 		if (is_literal && address_is_wildcard(&listener->bind) &&
 		    address_port(&literal) == address_port(&listener->bind) &&
-		    flow_token_read(uri->user, &token) != FLOW_TOKEN_NOT_OURS)
+		    (flow_token_read(uri->user, &token) != FLOW_TOKEN_NOT_OURS ||
+		     peer_token_has_form(uri->user)))
 			return true; /* any address of ours; the token tells that we wrote it */
 		if (host_port_matches(listener->advertise, uri))
 			return true;
@@ -234,9 +235,10 @@ static bool is_sound(struct incoming *in)
 	return validation.status == 0;
 }
 
-/* 16.4 to 16.6, by the side it came from: by listener, never by guess. */
+/* 16.4 to 16.6, by who it came from: by listener and address, never by guess. */
 static void route_request(struct incoming *in)
 {
+	enum peer peer = peer_of(in->proxy, &in->packet->hop);
 	char text[48];
 
 	if (is_options_to_us(in))
@@ -244,10 +246,14 @@ static void route_request(struct incoming *in)
 	else if (in->proxy->stopping && in->method != METHOD_ACK)
 		proxy_reject(in, 503, "Service Unavailable", proxy_retry_after(text, 5),
 		             REJECTED_DRAINING);
-	else if (in->packet->hop.side == SIDE_CORE)
+	else if (peer == PEER_CORE)
 		from_core_request(in);
+	else if (in->method == METHOD_REGISTER && peer == PEER_TRUNK)
+		peer_reject_register(in);
 	else if (in->method == METHOD_REGISTER)
 		register_request(in);
+	else if (peer != PEER_CLIENT)
+		from_peer_request(in, peer);
 	else
 		from_client_request(in);
 }

@@ -10,6 +10,7 @@
 #include "flow/binding.h"
 #include "proxy/proxy.h"
 #include "proxy/trust.h"
+#include "sip/peer_token.h"
 #include "sip/reply.h"
 #include "sip/route.h"
 #include "sip/route_set.h"
@@ -68,6 +69,11 @@ struct incoming {
 struct branch;
 struct attempt_notes; /* decision.c */
 
+struct request_plan;
+
+/* Who somebody is, by where a message came from or goes to; never by what it says. */
+enum peer { PEER_CORE, PEER_CLIENT, PEER_TRUNK, PEER_PBX };
+
 /* ---- proxy.c ---- */
 
 /* Answer without a transaction (RFC 3261 16.3, 8.2.7): the same request always gets the same answer.
@@ -85,13 +91,16 @@ void from_client_request(struct incoming *in); /* from_client.c */
 void from_core_request(struct incoming *in);   /* from_core.c */
 /* The token names a flow of another worker, or one of ours whose client has gone there: it shall have the bytes. */
 bool from_core_belongs_elsewhere(struct incoming *in, struct flow_elsewhere *elsewhere);
+/* The next Route is an entry of ours, of another pass: it comes to us once more, on the core side. from_client.c */
+bool plan_spiral(struct incoming *in, struct request_plan *plan);
+/* A trunk or a PBX, other than REGISTER; from_peer.c */
+void from_peer_request(struct incoming *in, enum peer peer);
 void register_request(struct incoming *in); /* register.c */
 /* A 2xx to a REGISTER: teach the flow. */
 void register_learn(struct proxy *proxy, uint64_t flow_id, const struct registration *registration,
                     const struct message *response);
 void cancel_request(struct incoming *in, struct server_txn *invite); /* cancel_ack.c */
 /* An ACK has no transaction: send it once, where `context_start` would have sent a request. */
-struct request_plan;
 void ack_forward(struct incoming *in, const struct request_plan *plan);
 
 /* If the top Route values are ours (they carry our token or name one of our listeners), pop them: those of one pass,
@@ -104,6 +113,40 @@ bool uri_names_us(const struct proxy *proxy, const struct uri *uri);
 /* RFC 3261 16.4: a strict router has put our own entry in the Request-URI. A user of that name who lives at
  * our address is none. */
 bool route_is_own_entry(const struct incoming *in, const struct uri *uri);
+
+/* ---- peers.c ---- */
+
+enum peer peer_of(const struct proxy *proxy, const struct hop *hop);
+/* A URI that names a trunk or a PBX by its address. */
+struct peer_way {
+	enum peer peer;
+	enum sip_transport transport;
+	struct address address;
+};
+bool peer_at(const struct proxy *proxy, const struct uri *uri, struct peer_way *out);
+bool uri_is_home(const struct proxy *proxy, const struct uri *uri);
+/* Any of its Routes asks for originating service, however its name is spelt; or cannot be read. */
+bool routes_ask_originating(const struct message *message);
+void peer_reject_register(struct incoming *in);
+/* Double Record-Route with a token of its own for a dialog over this hop of the access side, where there is no flow. */
+int peer_add_record_routes(struct incoming *in, enum peer_token_kind kind, const struct hop *access,
+                           bool from_core);
+/* The token in our entry, on top of Route, or in the Request-URI where a strict router put it. */
+enum flow_token_verdict peer_token_of(struct incoming *in, struct peer_token *out);
+/* The hop of a token for this worker. */
+struct hop peer_token_hop(const struct proxy *proxy, const struct peer_token *token);
+/* Only that worker can send on it. */
+bool peer_token_is_elsewhere(const struct proxy *proxy, const struct peer_token *token,
+                             uint8_t *worker);
+/* Our own entries off, strict routing undone and done. 0 or -ENOMEM. */
+int peer_pop_routes(struct incoming *in);
+int peer_set_hops(struct incoming *in);
+/* All edits are done. */
+void peer_start(struct incoming *in, struct request_plan *plan);
+/* A new request from the core that names no flow: to a trunk or PBX, back to the core, or nowhere. to_peer.c */
+void core_request_onward(struct incoming *in);
+/* In a dialog with somebody who has no flow. */
+void core_request_by_token(struct incoming *in, const struct peer_token *token);
 
 /* ---- choose.c ---- */
 
@@ -154,16 +197,24 @@ int record_route_answer(const struct response_context *context, struct message *
  * client this route set. */
 int record_route_follow(struct incoming *in, const struct binding *binding);
 
+/* ---- the border ---- */
+
+#define CROSSING_NONE CROSSINGS /* within the core: no border is crossed */
+enum crossing crossing_from(enum peer peer); /* to the core */
+enum crossing crossing_to(enum peer peer);   /* from the core */
+
 /* ---- response_context.c and attempt.c ---- */
 
 /* Where a request is to go, decided by the steps above. */
 struct request_plan {
 	enum crossing crossing;
-	bool fixed;     /* one hop and no other: a client's flow, or ourselves */
+	bool fixed;     /* one hop and no other: a client's flow, a peer, or ourselves */
+	bool to_peer;   /* fixed: it is no flow, so its end is 503 and not 430 */
 	struct hop hop; /* fixed */
 	const struct view_target *preferred; /* the Sprout that a route names, or NULL */
 	bool in_dialog;                      /* it stays with `preferred` if it can */
 	bool add_target_route;               /* each attempt gets a Route of its own target */
+	bool terminating;                    /* that Route without `orig`: the caller is none of ours */
 	uint64_t key;                        /* of the address-of-record, for pick */
 	uint64_t flow_id;                    /* REGISTER: the flow it came on */
 	struct registration *registration;   /* REGISTER: taken over */
@@ -197,10 +248,10 @@ struct response_context {
 	struct proxy *proxy;
 	struct server_txn *server; /* NULL once it has ended */
 	enum sip_method method;
-	enum crossing crossing; /* of the request */
-	bool fixed;
+	enum crossing crossing; /* of the request; CROSSING_NONE: none */
+	bool fixed, to_peer;
 	bool in_dialog;
-	bool add_target_route;
+	bool add_target_route, terminating;
 	bool answered;    /* a final answer was given to the server transaction */
 	bool provisional; /* an answer above 100 went back */
 	bool cancelled;
@@ -249,7 +300,9 @@ void attempt_branch_done(struct branch *branch);
 /* The flat request for one hop: start line, our Via, Route of the target, the rest. */
 struct bytes *attempt_flatten(struct proxy *proxy, struct slice base, size_t line_end,
                               const struct hop *hop, const struct view_target *target,
-                              bool add_route, const char *branch);
+                              struct slice route, const char *branch);
+/* What its Route is to say: nothing, the target as originating, or as terminating. */
+struct slice attempt_route(const struct view_target *target, bool add_route, bool terminating);
 /* True if a request to a client carried this branch, so that a client may answer it. */
 bool attempt_branch_is_for_client(struct slice branch);
 void attempt_report(struct proxy *proxy, uint32_t target_id, enum health_input input,

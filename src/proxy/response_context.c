@@ -102,6 +102,8 @@ static struct response_context *context_create(struct incoming *in, struct reque
 	context->method = in->method;
 	context->crossing = plan->crossing;
 	context->fixed = plan->fixed;
+	context->to_peer = plan->to_peer;
+	context->terminating = plan->terminating;
 	context->in_dialog = plan->in_dialog;
 	context->hop = plan->hop;
 	context->add_target_route = plan->add_target_route;
@@ -264,7 +266,9 @@ static struct bytes *prepare_upstream(struct response_context *context, struct m
 
 	err = message_pop(response, HEADER_VIA); /* step 3 */
 	if (err == 0)
-		err = trust_apply(response, crossing_back(context->crossing));
+		err = context->crossing == CROSSING_NONE
+		              ? 0
+		              : trust_apply(response, crossing_back(context->crossing));
 	if (err == 0)
 		err = record_route_answer(context, response);
 	if (err != 0 || message_count(response, HEADER_VIA) == 0)

@@ -238,6 +238,7 @@ static int build_proxy(struct worker *worker)
 
 	worker->proxy_settings = settings->proxy;
 	worker->proxy_settings.worker = worker->index;
+	worker->proxy_settings.epoch = settings->epoch;
 	err = probes_create(worker->loop, worker->txns, &probe_ways, &worker->branches,
 	                    settings->probe_host, on_probe_done, worker, &worker->probes);
 	if (err != 0)

@@ -131,6 +131,20 @@ static inline int world_open(void *arg, const struct transport_peer *to, struct 
 	return 0;
 }
 
+static inline int world_open_access(void *arg, const struct transport_peer *to, struct hop *out)
+{
+	struct world *world = arg;
+
+	if (world->other_open_error != 0)
+		return world->other_open_error;
+	*out = (struct hop){.transport = to->transport,
+	                    .side = SIDE_ACCESS,
+	                    .listener = to->transport == TRANSPORT_UDP ? 0 : 1,
+	                    .remote = *to->address,
+	                    .connection = to->transport == TRANSPORT_UDP ? 0 : 3000};
+	return 0;
+}
+
 static inline const char *world_sent_by(void *arg, const struct hop *hop)
 {
 	return hop->side == SIDE_CORE ? "127.0.0.1:5058" : "127.0.0.1:5060";
@@ -262,6 +276,7 @@ static inline int world_build(struct world *world)
 	struct proxy_ways ways = {
 		.send = world_send,
 		.open = world_open,
+		.open_access = world_open_access,
 		.sent_by = world_sent_by,
 		.pass_packet = world_pass_packet,
 		.report = world_report,
@@ -282,6 +297,9 @@ static inline int world_build(struct world *world)
 		                   &world->branches, NULL, &world->proxy);
 	return err;
 }
+
+static char world_home_domain[] = "example.net";
+static char *const world_home_domains[] = {world_home_domain};
 
 static inline void world_init(struct world *world, enum sip_transport core)
 {
@@ -304,6 +322,9 @@ static inline void world_init(struct world *world, enum sip_transport core)
 	                                          .listener_count = 4,
 	                                          .path_listener = 3,
 	                                          .visited_network = "example.net",
+	                                          .home_domains = world_home_domains,
+	                                          .home_domain_count = 1,
+	                                          .epoch = 1000,
 	                                          .message_bytes = 65535,
 	                                          .first_answer_ms = 500,
 	                                          .deadline_ms = 8000};
