@@ -111,6 +111,11 @@ struct config {
 	uint64_t failover_first_answer_ms, failover_deadline_ms;
 	uint64_t failback_hold_down_ms, failback_ramp_ms;
 
+	uint64_t flow_timer_ms, flow_timer_udp_ms; /* whole seconds; 0: none is given */
+	uint64_t flow_grace_ms;
+	bool deregister_lost;
+	uint64_t deregister_after_ms;
+
 	struct address *dns_servers; /* none: those of the system */
 	unsigned dns_server_count;
 	uint64_t dns_timeout_ms;

@@ -5,6 +5,7 @@
 #ifndef BONO_FLOW_BINDING_H
 #define BONO_FLOW_BINDING_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/slice.h"
@@ -48,5 +49,9 @@ struct slice binding_instance(const struct binding *binding); /* empty: none */
  * Empty: none ever came. */
 struct slice binding_username(const struct binding *binding);
 uint32_t binding_reg_id(const struct binding *binding);
+/* It has instance and reg-id: the client speaks RFC 5626. Then its key is a hash of AoR, instance and reg-id under a
+ * key of the process: the same at all workers, unknown to everyone outside. */
+bool binding_has_key(const struct binding *binding);
+uint64_t binding_key(const struct binding *binding);
 
 #endif

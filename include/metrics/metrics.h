@@ -37,32 +37,33 @@ enum metric {
  */
 enum metrics_label {
 	LABEL_NONE,
-	LABEL_SIDE,               /* enum side */
-	LABEL_TRANSPORT,          /* enum sip_transport */
-	LABEL_METHOD,             /* enum sip_method */
-	LABEL_CODE_CLASS,         /* metrics_code_class */
-	LABEL_TRANSACTION_KIND,   /* enum transaction_kind */
-	LABEL_LOST_REASON,        /* enum lost_reason */
-	LABEL_REJECTED_CLASS,     /* enum rejected_class */
-	LABEL_REJECTED_REASON,    /* enum rejected_reason */
-	LABEL_PARSE_ERROR_REASON, /* enum parse_error_reason */
-	LABEL_TARGET_STATE,       /* enum target_state, as label state */
-	LABEL_TARGET_STATE_TO,    /* enum target_state, as label to */
-	LABEL_HEALTH_REASON,      /* enum health_reason */
-	LABEL_FAILOVER_REASON,    /* enum failover_reason */
-	LABEL_FLOW_CLOSE,         /* enum flow_close */
-	LABEL_STUN_RESULT,        /* enum stun_result */
-	LABEL_CLOSE_REASON,       /* enum close_reason */
-	LABEL_TLS_RESULT,         /* enum tls_result */
-	LABEL_CERTIFICATE,        /* metrics_name_certificate */
-	LABEL_TARGET,             /* metrics_name_target */
-	LABEL_SITE,               /* metrics_name_site */
-	LABEL_SITE_FROM,          /* the same, as label from_site */
-	LABEL_SITE_TO,            /* the same, as label to_site */
-	LABEL_DNS_NAME,           /* metrics_name_dns */
-	LABEL_DNS_RESULT,         /* enum dns_result */
-	LABEL_UPGRADE_RESULT,     /* enum upgrade_result */
-	LABEL_LOOP,               /* metrics_create */
+	LABEL_SIDE,                  /* enum side */
+	LABEL_TRANSPORT,             /* enum sip_transport */
+	LABEL_METHOD,                /* enum sip_method */
+	LABEL_CODE_CLASS,            /* metrics_code_class */
+	LABEL_TRANSACTION_KIND,      /* enum transaction_kind */
+	LABEL_LOST_REASON,           /* enum lost_reason */
+	LABEL_REJECTED_CLASS,        /* enum rejected_class */
+	LABEL_REJECTED_REASON,       /* enum rejected_reason */
+	LABEL_PARSE_ERROR_REASON,    /* enum parse_error_reason */
+	LABEL_TARGET_STATE,          /* enum target_state, as label state */
+	LABEL_TARGET_STATE_TO,       /* enum target_state, as label to */
+	LABEL_HEALTH_REASON,         /* enum health_reason */
+	LABEL_FAILOVER_REASON,       /* enum failover_reason */
+	LABEL_FLOW_CLOSE,            /* enum flow_close */
+	LABEL_STUN_RESULT,           /* enum stun_result */
+	LABEL_DEREGISTRATION_RESULT, /* enum deregistration_result */
+	LABEL_CLOSE_REASON,          /* enum close_reason */
+	LABEL_TLS_RESULT,            /* enum tls_result */
+	LABEL_CERTIFICATE,           /* metrics_name_certificate */
+	LABEL_TARGET,                /* metrics_name_target */
+	LABEL_SITE,                  /* metrics_name_site */
+	LABEL_SITE_FROM,             /* the same, as label from_site */
+	LABEL_SITE_TO,               /* the same, as label to_site */
+	LABEL_DNS_NAME,              /* metrics_name_dns */
+	LABEL_DNS_RESULT,            /* enum dns_result */
+	LABEL_UPGRADE_RESULT,        /* enum upgrade_result */
+	LABEL_LOOP,                  /* metrics_create */
 	LABELS
 };
 
@@ -139,6 +140,14 @@ enum tls_result {
 	TLS_RESULT_NOT_TLS,    /* plain SIP or HTTP on a TLS port */
 	TLS_RESULT_BUDGET,     /* too many under way */
 	TLS_RESULT_OTHER
+};
+
+enum deregistration_result {
+	DEREGISTRATION_DONE,     /* 2xx */
+	DEREGISTRATION_REFUSED,  /* any other answer of the registrar */
+	DEREGISTRATION_FAILED,   /* no answer */
+	DEREGISTRATION_RETURNED, /* not sent: the client had come back */
+	DEREGISTRATION_DROPPED /* not sent: too many at once, no memory, or this node was stopping */
 };
 
 enum dns_result {

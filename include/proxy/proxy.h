@@ -53,6 +53,11 @@ struct proxy_settings { /* static for the life of the process; lent */
 	size_t message_bytes;
 	uint64_t first_answer_ms; /* failover: silence after which the next target is tried */
 	uint64_t deadline_ms;     /* failover: the whole search for an answer */
+	/* RFC 5626 5.4, RFC 6223: how often clients on streams and on UDP shall show life; 0: nothing is asked */
+	unsigned flow_timer_s, flow_timer_udp_s;
+	uint64_t flow_grace_ms; /* silent for so much longer: the flow ends */
+	bool deregister_lost; /* the outbound bindings of a lost flow are taken off the registrar, */
+	uint64_t deregister_after_ms; /* if the client has not come back by then */
 };
 
 struct proxy_ways {
@@ -86,6 +91,11 @@ void proxy_on_packet(struct proxy *proxy, const struct packet *packet, bool fram
 /* One that another worker passed to us. moved_key: by what its client is found here (flow_elsewhere), 0: by its
  * token. */
 void proxy_on_passed_packet(struct proxy *proxy, const struct packet *packet, uint64_t moved_key);
+/* A flow was lost with this binding on it (flow_table_events.on_binding_lost). */
+void proxy_on_binding_lost(struct proxy *proxy, const struct flow *flow,
+                           const struct binding *binding);
+/* A client is registered over another worker's flow: what waits to be said of its lost one is not said. */
+void proxy_on_client_back(struct proxy *proxy, uint64_t key);
 /* A new view from control; shares it. Contexts that wait for a target ask again. */
 void proxy_set_view(struct proxy *proxy, struct view *view);
 const struct view *proxy_view(const struct proxy *proxy);

@@ -174,6 +174,8 @@ int message_set_max_forwards(struct message *message, unsigned hops); /* adds it
  * received when the sent-by host differs from source or rport was asked. What the sender put there
  * itself goes: an answer must not be sent where a stranger points. */
 int message_mark_received(struct message *message, const struct address *source);
+/* Give the `keep` of the top Via, if it has one without value, this value: RFC 6223 4.4. */
+int message_set_via_keep(struct message *message, unsigned seconds);
 /* Take parameters of these names (any case) out of every line of credentials or challenges: Authorization,
  * WWW-Authenticate and their kin. Wherever in the line, however often and however spaced, in each of several
  * challenges; not inside quotes. The rest stays byte for byte. */

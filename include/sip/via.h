@@ -43,6 +43,7 @@ struct via {
 	struct slice received;  /* empty: none */
 	bool has_rport;         /* with or without value */
 	uint16_t rport;         /* 0: no value */
+	bool asks_keep;         /* `keep` without a value: RFC 6223 */
 };
 
 /* One Via value. False: no protocol or no usable sent-by; broken parameters are passed over. */

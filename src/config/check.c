@@ -350,6 +350,15 @@ static void check_times(const struct check *check)
 		         config->failover_deadline_ms, config->failover_first_answer_ms);
 }
 
+/* Flow-Timer and keep count in seconds. */
+static void check_flow_timer(const struct check *check, const char *key, uint64_t ms)
+{
+	if (ms % 1000 != 0)
+		fault_at(check->faults, check_mark_in(node_member(check->tree, "outbound"), key),
+		         "outbound.%s is no number of seconds, expected one, found %" PRIu64 "ms",
+		         key, ms);
+}
+
 static void check_admin(const struct check *check)
 {
 	const struct config *config = check->config;
@@ -379,6 +388,8 @@ void config_check(const struct config *config, const struct node *tree, struct f
 	check_sites(&check);
 	check_names(&check);
 	check_times(&check);
+	check_flow_timer(&check, "flow_timer", config->flow_timer_ms);
+	check_flow_timer(&check, "flow_timer_udp", config->flow_timer_udp_ms);
 	check_admin(&check);
 	config_check_peers(config, tree, faults);
 }

@@ -201,6 +201,23 @@ const struct schema_key schema_keys[] = {
 	 "SIP URI with an IP address: who takes `urn:service:sos` from clients that are not "
 	 "registered (an E-CSCF). Without it they are refused."},
 
+	SECTION("outbound", OPTIONAL, "Flows of clients and their keep-alives: RFC 5626, RFC 6223."),
+	{"outbound.flow_timer", SCHEMA_TIME, C(flow_timer_ms), 0, 0, 1 * HOURS, "120s", OPTIONAL,
+	 RESTART,
+	 "Flow-Timer given to clients on TCP, TLS and WebSocket that register with outbound, and the value of "
+	 "`keep`: they shall show a sign of life so often. `0s`: none is given."},
+	{"outbound.flow_timer_udp", SCHEMA_TIME, C(flow_timer_udp_ms), 0, 0, 1 * HOURS, "29s",
+	 OPTIONAL, RESTART,
+	 "The same on UDP, where a NAT forgets a silent flow after 30 s or so. `0s`: none is given."},
+	{"outbound.grace", SCHEMA_TIME, C(flow_grace_ms), 0, 0, 5 * MINUTES, "10s", OPTIONAL,
+	 RESTART, "A flow that was given a timer and is silent for so much longer is closed."},
+	{"outbound.deregister_lost", SCHEMA_TRUTH, C(deregister_lost), 0, 0, 0, "false", OPTIONAL,
+	 RESTART,
+	 "When a flow is lost, its outbound bindings are taken off the registrar, unless the client has "
+	 "come back."},
+	{"outbound.deregister_after", SCHEMA_TIME, C(deregister_after_ms), 0, 0, 1 * HOURS, "10s",
+	 OPTIONAL, RESTART, "So long a lost client may take to come back before that."},
+
 	SECTION("session_timers", OPTIONAL, "What this proxy asks of sessions: RFC 4028."),
 	{"session_timers.expires", SCHEMA_TIME, C(session_expires_ms), 0, 90 * SECONDS, 24 * HOURS,
 	 NULL, OPTIONAL, RESTART,

@@ -119,6 +119,11 @@ int settings_fill(struct control *control)
 		.message_bytes = config->limit_message_bytes,
 		.first_answer_ms = config->failover_first_answer_ms,
 		.deadline_ms = config->failover_deadline_ms,
+		.flow_timer_s = (unsigned)(config->flow_timer_ms / 1000),
+		.flow_timer_udp_s = (unsigned)(config->flow_timer_udp_ms / 1000),
+		.flow_grace_ms = config->flow_grace_ms,
+		.deregister_lost = config->deregister_lost,
+		.deregister_after_ms = config->deregister_after_ms,
 	};
 	settings->node = flow_token_node_id(slice_from_string(config->node_name));
 	settings->epoch = (uint32_t)(clock_wall_ms() / 1000);

@@ -116,8 +116,6 @@ int binding_create(struct slice aor, const struct grant *grant, const struct mes
 void binding_destroy(struct binding **binding); /* one that was never used */
 /* Its memory goes at the end of the turn; it has left list and index before. */
 void binding_bury(struct loop *loop, struct binding **binding);
-bool binding_has_key(const struct binding *binding); /* instance and reg-id: RFC 5626 outbound */
-uint64_t binding_key(const struct binding *binding); /* keyed hash of AoR, instance and reg-id */
 
 struct binding *identity_binding(struct identity *identity);
 struct slice identity_text(const struct identity *identity);

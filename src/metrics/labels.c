@@ -72,11 +72,15 @@ static const char *const failover_reason[] = {
 	"refused", "reset", "silent", "timeout", "overloaded", "other",
 };
 static const char *const flow_close[] = {
-	"connection", "deregistered", "expired", "idle", "replaced", "crowded", "silent", "shutdown",
+	"connection", "deregistered", "expired", "idle",
+	"replaced",   "crowded",      "silent",  "shutdown",
 };
 static const char *const stun_result[] = {
 	"answered",  "refused",   "other_method",    "no_request",
 	"no_cookie", "malformed", "bad_fingerprint",
+};
+static const char *const deregistration_result[] = {
+	"done", "refused", "failed", "returned", "dropped",
 };
 static const char *const close_reason[] = {
 	"peer",           "reset",     "refused", "unreachable", "connect_timeout",
@@ -134,6 +138,7 @@ static const struct {
 	[LABEL_FAILOVER_REASON] = VALUES("reason", failover_reason),
 	[LABEL_FLOW_CLOSE] = VALUES("reason", flow_close),
 	[LABEL_STUN_RESULT] = VALUES("result", stun_result),
+	[LABEL_DEREGISTRATION_RESULT] = VALUES("result", deregistration_result),
 	[LABEL_CLOSE_REASON] = VALUES("reason", close_reason),
 	[LABEL_TLS_RESULT] = VALUES("result", tls_result),
 	[LABEL_CERTIFICATE] = {"name", NULL, METRICS_CERTIFICATES_MAX},

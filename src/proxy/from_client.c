@@ -226,6 +226,7 @@ void from_client_request(struct incoming *in)
 		proxy_reject(in, 403, "Forbidden", SLICE_NONE, REJECTED_NOT_REGISTERED);
 		return;
 	}
+	outbound_read(in, NULL, &plan);
 	err = plan_request(in, &identities, &plan);
 	if (err == -EACCES)
 		proxy_reject(in, 403, "Forbidden", SLICE_NONE, REJECTED_BAD_ROUTE);

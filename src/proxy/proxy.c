@@ -431,6 +431,11 @@ int proxy_create(struct loop *loop, const struct proxy_settings *settings,
 	}
 	list_init(&proxy->contexts);
 	list_init(&proxy->waiting);
+	if (outbound_init(proxy) != 0) {
+		traffic_stats_destroy(&proxy->stats);
+		memory_free(proxy);
+		return -ENOMEM;
+	}
 	*out = proxy;
 	return 0;
 }
@@ -440,6 +445,7 @@ void proxy_destroy(struct proxy **proxy)
 	if (*proxy == NULL)
 		return;
 	context_destroy_all(*proxy);
+	outbound_free(*proxy);
 	if ((*proxy)->view != NULL)
 		snapshot_release(&(*proxy)->view->snapshot);
 	traffic_stats_destroy(&(*proxy)->stats);

@@ -34,6 +34,14 @@ struct retry_budget {
 	uint64_t this_second, last_second; /* requests begun */
 };
 
+/* Bindings whose flow was lost, until the registrar is told (outbound.c). */
+struct lost_bindings {
+	struct list waiting; /* oldest first */
+	struct hash_table keys;
+	struct timer next;
+	uint64_t sent_ms; /* when the last of them went */
+};
+
 struct proxy {
 	struct loop *loop;
 	const struct proxy_settings *settings;
@@ -51,6 +59,7 @@ struct proxy {
 	uint32_t outstanding[VIEW_TARGETS_MAX]; /* requests that wait for its final answer */
 	struct traffic_stats *stats;            /* for control, taken several times a second */
 	struct retry_budget budget;
+	struct lost_bindings lost;
 	struct challenge challenges[CHALLENGES_MAX];
 };
 
@@ -63,7 +72,8 @@ struct incoming {
 	uint64_t loop_hash;
 	struct hop reply_hop; /* where answers go: RFC 3261 18.2.2, RFC 3581 */
 	struct flow *flow;    /* of the client this came from; NULL: none, or from the core */
-	uint64_t moved_key;   /* another worker says that the client of its gone flow is here; else 0 */
+	uint64_t
+		moved_key; /* another worker says that the client of its gone flow is here; else 0 */
 };
 
 struct branch;
@@ -167,6 +177,19 @@ const struct view_target *challenge_maker(struct proxy *proxy, const struct mess
 void budget_earn(struct retry_budget *budget, uint64_t now_ms);
 bool budget_spend(struct retry_budget *budget, uint64_t now_ms);
 
+/* ---- outbound.c ---- */
+
+int outbound_init(struct proxy *proxy);
+void outbound_free(struct proxy *proxy);
+/* Before the request is edited: does its client, one hop away, want keep-alives agreed? registration: NULL if it is
+ * no REGISTER. */
+void outbound_read(const struct incoming *in, const struct registration *registration,
+                   struct request_plan *plan);
+/* A 2xx, our Via popped, what it teaches learnt: say what we agree to. 0 or -ENOMEM. */
+int outbound_answer(struct response_context *context, struct message *response);
+/* Our own de-registration has its answer; status 0: none came. */
+void outbound_deregistered(struct proxy *proxy, int status);
+
 /* ---- decision.c ---- */
 
 /* Before the branch is marked abandoned. */
@@ -216,8 +239,9 @@ struct request_plan {
 	bool add_target_route;               /* each attempt gets a Route of its own target */
 	bool terminating;                    /* that Route without `orig`: the caller is none of ours */
 	uint64_t key;                        /* of the address-of-record, for pick */
-	uint64_t flow_id;                    /* REGISTER: the flow it came on */
-	struct registration *registration;   /* REGISTER: taken over */
+	uint64_t flow_id;              /* the flow it came on, where its answer concerns that */
+	bool asks_outbound, asks_keep; /* the client wants to promise keep-alives (outbound.c) */
+	struct registration *registration; /* REGISTER: taken over */
 	struct route_note route_note;
 };
 
@@ -255,7 +279,9 @@ struct response_context {
 	bool answered;    /* a final answer was given to the server transaction */
 	bool provisional; /* an answer above 100 went back */
 	bool cancelled;
-	bool too_long;      /* for a datagram: RFC 3261 21.5.7 */
+	bool too_long; /* for a datagram: RFC 3261 21.5.7 */
+	bool own;      /* our own request: nobody waits for its answer but outbound.c */
+	bool asks_outbound, asks_keep; /* of the plan */
 	struct bytes *base; /* the request without our Via and target Route; NULL once answered */
 	uint32_t base_line_end; /* length of its start line with CRLF */
 	uint64_t loop_hash;
@@ -285,6 +311,10 @@ struct response_context {
 /* Begin: server transaction, response context, first attempt. Edits of the message are done; it is
  * serialised here. Takes plan->registration in every case. */
 void context_start(struct incoming *in, struct request_plan *plan);
+/* The same for a REGISTER of our own (flat, complete but for our Via and the target's Route): outbound_deregistered
+ * hears of its end. Takes the bytes. */
+void context_start_own(struct proxy *proxy, struct bytes **request,
+                       const struct request_plan *plan);
 void context_cancel(struct response_context *context, struct slice reason_lines);
 void context_view_changed(struct response_context *context);
 void context_destroy_all(struct proxy *proxy);

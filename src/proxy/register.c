@@ -127,8 +127,10 @@ void register_request(struct incoming *in)
 		err = flow_table_obtain(proxy->flows, &in->packet->hop, &in->flow);
 	if (err == 0)
 		flow_touch(in->flow);
-	if (err == 0)
+	if (err == 0) {
+		outbound_read(in, registration, &plan);
 		err = edit_request(in, slice_from_string(registration->aor));
+	}
 	if (err == -EINVAL) {
 		proxy_reject(in, 400, "Bad Request", SLICE_NONE, REJECTED_BAD_REQUEST);
 	} else if (err == -ENOBUFS) {

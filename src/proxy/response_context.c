@@ -92,14 +92,15 @@ static void on_deadline(struct timer *timer, void *arg)
 		                LOST_DEADLINE);
 }
 
-static struct response_context *context_create(struct incoming *in, struct request_plan *plan)
+static struct response_context *context_create(struct proxy *proxy, enum sip_method method,
+                                               const struct request_plan *plan)
 {
 	struct response_context *context = memory_zalloc(sizeof(*context));
 
 	if (context == NULL)
 		return NULL;
-	context->proxy = in->proxy;
-	context->method = in->method;
+	context->proxy = proxy;
+	context->method = method;
 	context->crossing = plan->crossing;
 	context->fixed = plan->fixed;
 	context->to_peer = plan->to_peer;
@@ -111,24 +112,44 @@ static struct response_context *context_create(struct incoming *in, struct reque
 	context->preferred_id = plan->preferred != NULL ? plan->preferred->id : UINT32_MAX;
 	context->flow_id = plan->flow_id;
 	context->route_note = plan->route_note;
-	context->loop_hash = in->loop_hash;
+	context->asks_outbound = plan->asks_outbound;
+	context->asks_keep = plan->asks_keep;
 	context->retry_after_s = UINT64_MAX;
 	context->last_site = context->last_target = UINT32_MAX;
-	context->born_us = loop_now_us(in->proxy->loop);
+	context->born_us = loop_now_us(proxy->loop);
 	list_init(&context->branches);
 	buffer_init(&context->cancel_extra);
 	timer_init(&context->deadline, on_deadline, context);
-	context->base = message_serialize(in->message, true);
-	if (context->base == NULL) {
-		free_context(&context->grave);
-		return NULL;
-	}
-	context->registration = plan->registration;
-	plan->registration = NULL;
+	return context;
+}
+
+/* Takes the request. */
+static void context_take_base(struct response_context *context, struct bytes **base)
+{
+	context->base = *base;
+	*base = NULL;
 	context->base_line_end =
 		(uint32_t)((char *)memchr(context->base->data, '\n', context->base->length) -
 	                   context->base->data) +
 		1;
+}
+
+static struct response_context *context_of_request(struct incoming *in, struct request_plan *plan)
+{
+	struct response_context *context = context_create(in->proxy, in->method, plan);
+	struct bytes *base;
+
+	if (context == NULL)
+		return NULL;
+	base = message_serialize(in->message, true);
+	if (base == NULL) {
+		free_context(&context->grave);
+		return NULL;
+	}
+	context_take_base(context, &base);
+	context->loop_hash = in->loop_hash;
+	context->registration = plan->registration;
+	plan->registration = NULL;
 	return context;
 }
 
@@ -146,7 +167,7 @@ static void reject_start(struct incoming *in, int err)
 void context_start(struct incoming *in, struct request_plan *plan)
 {
 	struct proxy *proxy = in->proxy;
-	struct response_context *context = context_create(in, plan);
+	struct response_context *context = context_of_request(in, plan);
 	int err = context != NULL ? 0 : -ENOMEM;
 
 	if (err == 0)
@@ -168,6 +189,22 @@ void context_start(struct incoming *in, struct request_plan *plan)
 	if (!context->fixed)
 		timer_start(loop_timers(proxy->loop), &context->deadline,
 		            proxy->settings->deadline_ms);
+	attempt_next(context);
+}
+
+void context_start_own(struct proxy *proxy, struct bytes **request, const struct request_plan *plan)
+{
+	struct response_context *context = context_create(proxy, METHOD_REGISTER, plan);
+
+	if (context == NULL) {
+		bytes_release(request);
+		outbound_deregistered(proxy, 0);
+		return;
+	}
+	context->own = true;
+	context_take_base(context, request);
+	list_append(&proxy->contexts, &context->link);
+	timer_start(loop_timers(proxy->loop), &context->deadline, proxy->settings->deadline_ms);
 	attempt_next(context);
 }
 
@@ -207,6 +244,20 @@ static void context_finish(struct response_context *context)
 	context_maybe_free(context);
 }
 
+/* Our own request has come to its end; status 0: without an answer. */
+static void own_ended(struct response_context *context, int status)
+{
+	struct proxy *proxy = context->proxy;
+
+	context->answered = true;
+	timer_stop(loop_timers(proxy->loop), &context->deadline);
+	list_remove(&proxy->waiting, &context->waiting_link);
+	bytes_release(&context->base);
+	outbound_deregistered(proxy, status);
+	attempt_forget_all(context);
+	context_maybe_free(context);
+}
+
 static void forward_final(struct response_context *context, int status, struct bytes **flat)
 {
 	bool accepted = context->method == METHOD_INVITE && status < 300;
@@ -235,6 +286,10 @@ void context_give_up(struct response_context *context, int status, enum lost_rea
 
 	if (context->answered)
 		return;
+	if (context->own) {
+		own_ended(context, 0);
+		return;
+	}
 	if (context->server == NULL)
 		return;
 	if (context->best != NULL && status != 487) {
@@ -265,6 +320,8 @@ static struct bytes *prepare_upstream(struct response_context *context, struct m
 	int err;
 
 	err = message_pop(response, HEADER_VIA); /* step 3 */
+	if (err == 0 && message_status(response) >= 200 && message_status(response) < 300)
+		err = outbound_answer(context, response);
 	if (err == 0)
 		err = context->crossing == CROSSING_NONE
 		              ? 0
@@ -282,7 +339,7 @@ static void pass_provisional(struct branch *branch, struct message *response, in
 	struct bytes *flat;
 
 	branch->progressed = true;
-	if (context->answered)
+	if (context->answered || context->own)
 		return;
 	context->provisional = true;
 	/* A late ring on a branch we had given up: this one reached the callee, the others are withdrawn. */
@@ -341,7 +398,7 @@ static void take_final(struct branch *branch, struct message *response, int stat
 	struct bytes *flat;
 
 	attempt_branch_done(branch);
-	if (context->server == NULL)
+	if (context->server == NULL && !context->own)
 		return;
 	decision_note_answer(branch, status);
 	if (context->answered && !(context->method == METHOD_INVITE && status < 300))
@@ -352,6 +409,10 @@ static void take_final(struct branch *branch, struct message *response, int stat
 			attempt_next(context);
 			return;
 		}
+	}
+	if (context->own) {
+		own_ended(context, status);
+		return;
 	}
 	if (context->registration != NULL && status < 300)
 		register_learn(context->proxy, context->flow_id, context->registration, response);

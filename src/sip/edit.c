@@ -452,6 +452,36 @@ int message_mark_received(struct message *message, const struct address *source)
 	return err;
 }
 
+int message_set_via_keep(struct message *message, unsigned seconds)
+{
+	struct line *line = message_line(message, LINE_VIA, NULL);
+	struct slice all, rest, value, params, text;
+	struct param param;
+	char digits[24];
+	size_t cut;
+	int err;
+
+	if (line == NULL)
+		return 0;
+	all = rest = line->value;
+	if (!value_next(&rest, &value))
+		return 0;
+	params = slice_skip(value, value_skip(value, 0, ';'));
+	do {
+		if (!params_next(&params, &param))
+			return 0;
+	} while (!slice_equal_nocase(param.text, SLICE_LITERAL("keep")));
+	cut = (size_t)(param.text.data + param.text.length - all.data);
+	const struct slice pieces[] = {
+		SLICE_LITERAL("Via: "),      slice_of(all.data, cut), SLICE_LITERAL("="),
+		write_uint(digits, seconds), slice_skip(all, cut),    SLICE_LITERAL("\r\n"),
+	};
+	err = write_pieces(message, pieces, ARRAY_LENGTH(pieces), &text);
+	if (err == 0)
+		line_read(text, line);
+	return err;
+}
+
 /* ---- printing ---- */
 
 struct bytes *message_serialize(struct message *message, bool with_length)

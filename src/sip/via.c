@@ -108,6 +108,8 @@ bool via_parse(struct slice text, struct via *out)
 			out->has_rport = true;
 			if (slice_to_uint(param.value, UINT16_MAX, &port))
 				out->rport = (uint16_t)port;
+		} else if (slice_equal_nocase(param.text, SLICE_LITERAL("keep"))) {
+			out->asks_keep = true;
 		}
 	}
 	return true;

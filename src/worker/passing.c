@@ -100,8 +100,10 @@ static void deliver_moves(struct letter *letter, void *arg)
 	struct moves_letter *posted = CONTAINER_OF(letter, struct moves_letter, letter);
 	struct worker *worker = arg;
 
-	for (unsigned i = 0; i < posted->count; i++)
+	for (unsigned i = 0; i < posted->count; i++) {
+		proxy_on_client_back(worker->proxy, posted->moves[i].key);
 		flow_table_moved(worker->flows, &posted->moves[i]);
+	}
 	memory_free(posted);
 }
 

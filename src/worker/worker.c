@@ -102,9 +102,15 @@ static void on_flow_closed(void *arg, struct flow *flow, enum flow_close reason)
 		transport_close(worker->transport, hop, CLOSE_LOCAL);
 }
 
+static void on_binding_lost(void *arg, struct flow *flow, const struct binding *binding)
+{
+	proxy_on_binding_lost(((struct worker *)arg)->proxy, flow, binding);
+}
+
 static const struct flow_table_events flow_events = {
 	.on_flow_state = on_flow_state,
 	.on_flow_closed = on_flow_closed,
+	.on_binding_lost = on_binding_lost,
 	.on_moved_here = worker_tell_move,
 };
 

@@ -52,6 +52,7 @@ struct world {
 	int other_open_error;          /* and of any other address */
 	int send_error;                /* what sending to a target says */
 	size_t txn_limit;
+	const struct flow_table_events *flow_events; /* NULL: none */
 	struct {
 		uint32_t target;
 		enum health_input input;
@@ -269,7 +270,7 @@ static inline void world_set_states(struct world *world, enum target_state a, en
 
 static inline int world_build(struct world *world)
 {
-	static const struct flow_table_events flow_events;
+	static const struct flow_table_events no_events;
 	struct flow_table_settings flow_settings = {
 		.node = 7, .epoch = 1000, .workers = 2, .limit = 1000, .unregistered_ms = 32000};
 	struct txn_sender sender = {world_send, world};
@@ -290,8 +291,10 @@ static inline int world_build(struct world *world)
 	if (err == 0)
 		err = txn_table_create(world->loop, &sender, world->txn_limit, NULL, &world->txns);
 	if (err == 0)
-		err = flow_table_create(world->loop, &flow_settings, NULL, &flow_events, world,
-		                        &world->flows);
+		err = flow_table_create(world->loop, &flow_settings, NULL,
+		                        world->flow_events != NULL ? world->flow_events
+		                                                   : &no_events,
+		                        world, &world->flows);
 	if (err == 0)
 		err = proxy_create(world->loop, &world->settings, &ways, world->flows, world->txns,
 		                   &world->branches, NULL, &world->proxy);

@@ -76,6 +76,11 @@ static void silence_means_clients_only(void **state)
 	assert_int_equal(config->session_expires_ms, 0);
 	assert_int_equal(config->session_minimum_ms, 90000);
 	assert_int_equal(config->restoration_ims, CONFIG_IMS_AUTO);
+	assert_int_equal(config->flow_timer_ms, 120000);
+	assert_int_equal(config->flow_timer_udp_ms, 29000);
+	assert_int_equal(config->flow_grace_ms, 10000);
+	assert_false(config->deregister_lost);
+	assert_int_equal(config->deregister_after_ms, 10000);
 	config_free(&config);
 }
 
@@ -145,6 +150,22 @@ static void emergency_needs_a_way(void **state)
 	assert_fault("emergency: { register: perhaps }\n", "13:24", "refuse or allow");
 }
 
+static void flow_timers_are_whole_seconds(void **state)
+{
+	struct config *config = sound("outbound: { flow_timer: 0s, flow_timer_udp: 2m, grace: "
+	                              "500ms, deregister_lost: true, deregister_after: 0s }\n");
+
+	assert_int_equal(config->flow_timer_ms, 0);
+	assert_int_equal(config->flow_timer_udp_ms, 120000);
+	assert_int_equal(config->flow_grace_ms, 500);
+	assert_true(config->deregister_lost);
+	assert_int_equal(config->deregister_after_ms, 0);
+	config_free(&config);
+	assert_fault("outbound: { flow_timer: 1500ms }\n", "13:25", "is no number of seconds");
+	assert_fault("outbound: { flow_timer_udp: 2h }\n", "13:29", "a time from 0ms to 1h");
+	assert_fault("outbound: { deregister_lost: maybe }\n", "13:30", "true or false");
+}
+
 static void minimum_fits_under_expires(void **state)
 {
 	assert_fault("session_timers: { expires: 90s, minimum: 120s }\n", "13:42",
@@ -163,6 +184,7 @@ int main(void)
 		cmocka_unit_test(off_net_is_one_of_the_trunks),
 		cmocka_unit_test(a_route_stays_within_its_brackets),
 		cmocka_unit_test(emergency_needs_a_way),
+		cmocka_unit_test(flow_timers_are_whole_seconds),
 		cmocka_unit_test(minimum_fits_under_expires),
 	};
 
