@@ -18,7 +18,7 @@ static void write_open_uri(struct buffer *out, const struct route_self *self, st
 	}
 	buffer_append_slice(out, self->host_port);
 	buffer_append_string(out, ";transport=");
-	buffer_append_string(out, transport_name(self->transport));
+	buffer_append_string(out, transport_uri_name(self->transport));
 	buffer_append_string(out, ";lr");
 }
 

@@ -30,6 +30,11 @@ const char *transport_name(enum sip_transport transport)
 	return (unsigned)transport < TRANSPORTS ? transports[transport].name : "unknown";
 }
 
+const char *transport_uri_name(enum sip_transport transport)
+{
+	return transport_name(transport == TRANSPORT_WSS ? TRANSPORT_WS : transport);
+}
+
 const char *transport_via_name(enum sip_transport transport)
 {
 	return (unsigned)transport < TRANSPORTS ? transports[transport].via_name : "unknown";

@@ -111,9 +111,26 @@ static void routes_bear_the_end_of_memory(void **state)
 	assert_true(alloc_fail_each(route_scene, NULL) > 2);
 }
 
+static void both_kinds_of_websocket_have_one_name_in_uris(void **state)
+{
+	static const struct route_self ws = {{"edge:5062", 9}, TRANSPORT_WS},
+				       wss = {{"edge:5063", 9}, TRANSPORT_WSS};
+	struct buffer out;
+
+	buffer_init(&out);
+	route_write_uri(&out, &ws, SLICE_LITERAL("T"), false);
+	route_write_uri(&out, &wss, SLICE_LITERAL("T"), false);
+	assert_int_equal(out.length, 2 * 33);
+	assert_memory_equal(out.data,
+	                    "<sip:T@edge:5062;transport=ws;lr><sip:T@edge:5063;transport=ws;lr>",
+	                    out.length);
+	buffer_free(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(both_kinds_of_websocket_have_one_name_in_uris),
 		cmocka_unit_test(a_path_says_who_we_are_and_whose_flow),
 		cmocka_unit_test(a_double_record_route_has_the_way_out_on_top),
 		cmocka_unit_test(a_strict_router_gets_itself_as_request_uri),
