@@ -104,6 +104,8 @@ enum rejected_reason {
 	REJECTED_BAD_ROUTE,
 	REJECTED_OVERSIZE,
 	REJECTED_QUEUE_FULL,
+	REJECTED_ADDRESS_LIMIT, /* too many connections from one address */
+	REJECTED_DESCRIPTORS,   /* the rest of them is our own reserve */
 	REJECTED_ORIGINATING,  /* a trunk asks to be served as a caller of ours */
 	REJECTED_OFF_NET,      /* the core names a stranger */
 	REJECTED_EMERGENCY,    /* an emergency registration or call that we do not take */

@@ -73,13 +73,20 @@ struct transport_settings {
 	size_t message_bytes; /* longest message */
 	/* accepted by this worker, on each side; those we open are not limited */
 	unsigned max_connections;
-	unsigned max_connections_per_address; /* of those accepted by this worker; 0: no limit */
+	/* accepted by this worker from one client address (IPv6: /64) on the access side; 0: no limit */
+	unsigned max_connections_per_address;
+	/* Access connections whose descriptor would have this number or a higher one are turned away: what
+	 * is left is for ourselves (Sprouts, admin, DNS). 0: all may be used up. */
+	unsigned descriptor_limit;
 	unsigned tls_handshakes; /* under way at once on this worker; 0: TLS_HANDSHAKES_DEFAULT */
 	uint64_t websocket_ping_ms; /* a WebSocket silent that long is pinged; 0: never */
-	size_t connection_queue_bytes; /* waiting to be written on one connection; beyond: closed, QUEUE_FULL */
+	/* Waiting to be written on one connection; beyond: closed, QUEUE_FULL. From a quarter of it on a
+	 * client is not read from until it has taken most of it, and closed if that takes partial_ms. */
+	size_t connection_queue_bytes;
 	uint64_t connect_timeout_ms;
 	uint64_t idle_ms; /* an access connection that no registered flow pins, silent that long */
 	uint64_t partial_ms; /* a message begun must be whole within this, else closed (slow) */
+	uint64_t first_byte_ms; /* an access connection must have said something by then; 0: idle_ms */
 };
 
 #define TLS_HANDSHAKES_DEFAULT 256
@@ -100,6 +107,7 @@ enum close_reason {
 	CLOSE_SLOW,      /* a message begun was not finished in time */
 	CLOSE_QUEUE_FULL,
 	CLOSE_IDLE,
+	CLOSE_SILENT,       /* accepted, and never a byte came */
 	CLOSE_LIMIT,        /* too many connections */
 	CLOSE_LOCAL,        /* transport_close or shutdown */
 	CLOSE_TLS,          /* the handshake or a record failed */

@@ -245,7 +245,8 @@ const struct schema_key schema_keys[] = {
 	 "Transactions; from three quarters on completed ones end early, oldest first."},
 
 	{"limits.connections_per_address", SCHEMA_COUNT64, C(limit_connections_per_address), 0, 1, 10000000, "10000",
-	 OPTIONAL, RESTART, "Connections of one address on the access side; many phones may stand behind one."},
+	 OPTIONAL, RESTART, "Connections of one IPv4 address, or of one IPv6 /64, on the access side, in equal shares of the workers. "
+	 "Thousands of phones may stand behind the address of a company or of a carrier."},
 	{"limits.tls_handshakes", SCHEMA_COUNT64, C(limit_tls_handshakes), 0, 1, 1000000, "1000", OPTIONAL, RESTART,
 	 "TLS handshakes under way at once."},
 

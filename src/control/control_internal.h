@@ -44,6 +44,12 @@ struct control {
 int settings_fill(struct control *control);
 void settings_free(struct control *control);
 
+/* ---- descriptors.c ---- */
+
+/* Raise our limit as far as the system allows, warn if limits.connections is more. Returns from which number
+ * on a descriptor is not for clients. */
+unsigned descriptors_settle(const struct config *config);
+
 /* ---- reports.c: letters from workers ---- */
 
 extern const struct worker_reports control_reports; /* .arg is to be set */

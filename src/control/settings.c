@@ -17,6 +17,9 @@
 #define IDLE_MS 240000
 /* A phone on a bad link still sends its message within this; a slow-loris does not get more. */
 #define PARTIAL_MS 15000
+/* A client connects in order to register, which it does at once; behind TLS or on a slow link within seconds.
+ * Its place is for one who speaks. */
+#define FIRST_BYTE_MS 30000
 /* A client that got no 2xx keeps its flow through a challenge and a retry or two (64*T1). */
 #define UNREGISTERED_MS 32000
 
@@ -99,10 +102,12 @@ int settings_fill(struct control *control)
 			(unsigned)share(config->limit_connections_per_address, config->workers),
 		.tls_handshakes = (unsigned)share(config->limit_tls_handshakes, config->workers),
 		.websocket_ping_ms = config->websocket_ping_ms,
+		.descriptor_limit = descriptors_settle(config),
 		.connection_queue_bytes = CONNECTION_QUEUE_BYTES,
 		.connect_timeout_ms = CONNECT_TIMEOUT_MS,
 		.idle_ms = IDLE_MS,
 		.partial_ms = PARTIAL_MS,
+		.first_byte_ms = FIRST_BYTE_MS,
 	};
 	settings->proxy = (struct proxy_settings){
 		.listeners = control->listeners,

@@ -25,7 +25,8 @@ static const char *const rejected_reason[] = {
 	"connections_limit",  "not_allowed_peer",
 	"draining",           "stray_response",
 	"bad_route",          "oversize",
-	"queue_full",         "originating",
+	"queue_full",         "address_limit",
+	"descriptors",        "originating",
 	"off_net",            "emergency",
 	"interval",           "restoration",
 	"other",
@@ -83,9 +84,9 @@ static const char *const deregistration_result[] = {
 	"done", "refused", "failed", "returned", "dropped",
 };
 static const char *const close_reason[] = {
-	"peer",           "reset",     "refused", "unreachable", "connect_timeout",
-	"frame_too_long", "frame_bad", "slow",    "queue_full",  "idle",
-	"limit",          "local",     "tls",     "websocket",   "proxy_header",
+	"peer",      "reset", "refused",    "unreachable",  "connect_timeout", "frame_too_long",
+	"frame_bad", "slow",  "queue_full", "idle",         "silent",          "limit",
+	"local",     "tls",   "websocket",  "proxy_header",
 };
 
 static const char *const tls_result[] = {

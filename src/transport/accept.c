@@ -20,7 +20,7 @@
 static void reject(struct listener *listener, int fd, enum rejected_reason reason)
 {
 	close(fd);
-	if (reason == REJECTED_CONNECTIONS_LIMIT) {
+	if (reason != REJECTED_NOT_ALLOWED_PEER) { /* that one is counted already */
 		struct metrics *metrics = listener->transport->metrics;
 
 		metrics_add(metrics, METRIC_REJECTED, REJECTED_CLASS_CONNECTION, reason, 0, 1);
@@ -47,8 +47,15 @@ static void welcome(struct listener *listener, int fd, struct address *remote)
 		reject(listener, fd, REJECTED_CONNECTIONS_LIMIT);
 		return;
 	}
+	if (listener->settings->side == SIDE_ACCESS && !proxy_due &&
+	    !crowd_has_room(transport, remote)) {
+		reject(listener, fd, REJECTED_ADDRESS_LIMIT);
+		return;
+	}
 	if (connection_accept(listener, fd, remote, proxy_due, &connection) != 0)
 		return; /* out of memory: the client tries again */
+	if (connection->state == CONNECTION_ENDED)
+		return;
 	if (address_is_wildcard(&listener->settings->bind)) {
 		memset(&local, 0, sizeof(local));
 		if (getsockname(fd, &local.any, &length) == 0) {
@@ -58,6 +65,15 @@ static void welcome(struct listener *listener, int fd, struct address *remote)
 	}
 }
 
+static void rest(struct listener *listener)
+{
+	log_warning("listener %s: not accepting for %u ms, out of descriptors",
+	            listener->settings->name, ACCEPT_PAUSE_MS);
+	event_del(&listener->acceptable);
+	timer_start(loop_timers(listener->transport->loop), &listener->accept_again,
+	            ACCEPT_PAUSE_MS);
+}
+
 /* Out of descriptors: those who wait would hang until they time out. Turn one away with the descriptor
  * kept for this, then rest. */
 static void on_descriptors_gone(struct listener *listener)
@@ -65,17 +81,23 @@ static void on_descriptors_gone(struct listener *listener)
 	struct transport *transport = listener->transport;
 	int fd;
 
-	log_warning("listener %s: not accepting for %u ms, out of descriptors",
-	            listener->settings->name, ACCEPT_PAUSE_MS);
 	if (transport->reserve_fd >= 0) {
 		close(transport->reserve_fd);
 		fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
-			reject(listener, fd, REJECTED_CONNECTIONS_LIMIT);
+			reject(listener, fd, REJECTED_DESCRIPTORS);
 		transport->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	}
-	event_del(&listener->acceptable);
-	timer_start(loop_timers(transport->loop), &listener->accept_again, ACCEPT_PAUSE_MS);
+	rest(listener);
+}
+
+/* The kernel gives the lowest free number, so it tells how many are in use at least. Without a reserve a
+ * flood of clients would keep us from reaching the Sprouts, and the operator from reaching us. */
+static bool eats_reserve(const struct listener *listener, int fd)
+{
+	const unsigned limit = listener->transport->settings.descriptor_limit;
+
+	return limit != 0 && (unsigned)fd >= limit && listener->settings->side == SIDE_ACCESS;
 }
 
 static void on_acceptable(evutil_socket_t listening, short what, void *arg)
@@ -89,7 +111,11 @@ static void on_acceptable(evutil_socket_t listening, short what, void *arg)
 
 		memset(&remote, 0, sizeof(remote));
 		fd = accept4(listening, &remote.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd >= 0) {
+		if (fd >= 0 && eats_reserve(listener, fd)) {
+			reject(listener, fd, REJECTED_DESCRIPTORS);
+			rest(listener);
+			return;
+		} else if (fd >= 0) {
 			welcome(listener, fd, &remote);
 		} else if (errno == EAGAIN) {
 			return;

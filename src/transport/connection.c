@@ -68,9 +68,11 @@ int connections_init(struct transport *transport)
 	list_init(&transport->flush);
 	list_init(&transport->gone);
 	err = hash_table_init(&transport->connections, 64, same_connection);
-	if (err != 0)
-		return err;
-	return hash_table_init(&transport->pool, 64, same_peer);
+	if (err == 0)
+		err = hash_table_init(&transport->pool, 64, same_peer);
+	if (err == 0)
+		err = crowds_init(transport);
+	return err;
 }
 
 struct connection *connection_find(const struct transport *transport, const struct hop *hop)
@@ -100,10 +102,14 @@ static uint64_t open_deadline(const struct connection *connection)
 	const uint64_t ping_due = websocket_ping_due(connection);
 	uint64_t due = UINT64_MAX;
 
+	if (connection->held)
+		return connection->held_since + settings->partial_ms;
 	if (connection->partial_since != 0)
 		return connection->partial_since + settings->partial_ms;
 	if (connection->hop.side == SIDE_ACCESS && connection->pins == 0)
-		due = connection->active_ms + settings->idle_ms;
+		due = connection->active_ms + (connection->heard || settings->first_byte_ms == 0
+		                                       ? settings->idle_ms
+		                                       : settings->first_byte_ms);
 	return ping_due < due ? ping_due : due;
 }
 
@@ -135,6 +141,8 @@ static void on_open_deadline(struct connection *connection)
 
 	if (loop_now_ms(transport->loop) < open_deadline(connection)) {
 		connection_arm(connection);
+	} else if (connection->held) {
+		connection_abort(connection, CLOSE_QUEUE_FULL);
 	} else if (connection->partial_since != 0 && connection_is_websocket(connection)) {
 		websocket_on_slow(connection);
 	} else if (connection->partial_since != 0) {
@@ -145,7 +153,7 @@ static void on_open_deadline(struct connection *connection)
 		websocket_on_ping_due(connection);
 		connection_arm(connection);
 	} else {
-		connection_close(connection, CLOSE_IDLE);
+		connection_close(connection, connection->heard ? CLOSE_IDLE : CLOSE_SILENT);
 	}
 }
 
@@ -179,6 +187,10 @@ void connection_connected(struct connection *connection, int error)
 void connection_proceed(struct connection *connection)
 {
 	ASSERT(connection->state < CONNECTION_OPEN);
+	if (!connection->opened_by_us && !connection->in_crowd && crowd_enter(connection) != 0) {
+		connection_abort(connection, CLOSE_LIMIT);
+		return;
+	}
 	if (connection->state < CONNECTION_TLS && tls_is_due(connection))
 		connection_set_state(connection, CONNECTION_TLS);
 	else
@@ -266,6 +278,7 @@ static void let_go(struct connection *connection)
 	list_remove(&transport->flush, &connection->in_flush);
 	if (!connection->opened_by_us)
 		transport->accepted[connection->hop.side]--;
+	crowd_leave(connection);
 	transport->queued_bytes -= connection->queue.bytes;
 	send_queue_free(&connection->queue);
 	stream_drop(connection);
@@ -544,4 +557,5 @@ void connections_free(struct transport *transport)
 	}
 	hash_table_free(&transport->connections);
 	hash_table_free(&transport->pool);
+	crowds_free(transport);
 }

@@ -30,6 +30,7 @@ const char *close_reason_name(enum close_reason reason)
 		[CLOSE_SLOW] = "slow",
 		[CLOSE_QUEUE_FULL] = "queue_full",
 		[CLOSE_IDLE] = "idle",
+		[CLOSE_SILENT] = "silent",
 		[CLOSE_LIMIT] = "limit",
 		[CLOSE_LOCAL] = "local",
 		[CLOSE_TLS] = "tls",

@@ -113,10 +113,10 @@ static bool is_over_limit(const struct connection *connection, size_t length)
 {
 	const struct transport *transport = connection->transport;
 
-	if (transport->queued_bytes + length > QUEUED_BYTES_MAX)
-		return true;
+	/* One that takes its bytes has none waiting, and does not suffer for those that do not. */
 	return connection->queue.bytes > 0 &&
-	       connection->queue.bytes + length > transport->settings.connection_queue_bytes;
+	       (transport->queued_bytes + length > QUEUED_BYTES_MAX ||
+	        connection->queue.bytes + length > transport->settings.connection_queue_bytes);
 }
 
 /* Before it is open what is sent waits: for the peer to be there, and to have shown who it is. */
@@ -158,6 +158,8 @@ int tcp_queue(struct connection *connection, struct bytes **front, struct bytes 
 		connection_abort(connection, CLOSE_LIMIT); /* half of it is queued */
 	if (err != 0)
 		return err;
+	if (connection->blocked)
+		connection_weigh(connection);
 	if (can_flush(connection) && !list_link_in_list(&connection->in_flush)) {
 		list_append(&transport->flush, &connection->in_flush);
 		transport_flush_soon(transport);
@@ -251,6 +253,7 @@ void tcp_flush(struct connection *connection)
 		transport->queued_bytes -= (size_t)written;
 	}
 	list_remove(&transport->flush, &connection->in_flush);
+	connection_weigh(connection);
 	if (connection->queue.count == 0 && connection->state == CONNECTION_DRAINING)
 		connection_set_state(connection, CONNECTION_LINGERING);
 }
@@ -294,7 +297,8 @@ void tcp_read(struct connection *connection)
 	struct transport *transport = connection->transport;
 	size_t taken = 0;
 
-	while (connection->state == CONNECTION_OPEN && taken < READ_TURN_BYTES) {
+	while (connection->state == CONNECTION_OPEN && !connection->held &&
+	       taken < READ_TURN_BYTES) {
 		const size_t kept = connection->partial_length,
 			     room = transport->scratch_size - kept;
 		ssize_t length;
@@ -310,6 +314,7 @@ void tcp_read(struct connection *connection)
 			connection_close(connection, CLOSE_PEER);
 		} else {
 			taken += (size_t)length;
+			connection->heard = true;
 			stream_take(connection, kept + (size_t)length);
 			if ((size_t)length < room)
 				return;

@@ -2,7 +2,7 @@
  * What the files of this layer tell each other. All of it belongs to one worker's thread.
  *
  * transport.c answers the layers above and shares the work out by kind (udp.c, tcp.c; one table of four
- * functions each). listener.c binds, accept.c accepts, connection.c is the life of a stream,
+ * functions each). listener.c binds, accept.c accepts, crowd.c counts those of one address, connection.c is the life of a stream,
  * local.c numbers our own addresses, steering.c chooses the worker of a datagram, remote.c reaches the
  * other workers.
  */
@@ -97,6 +97,7 @@ struct transport {
 
 	struct hash_table connections; /* by hop.connection */
 	struct hash_table pool;        /* those we opened, by transport and address */
+	struct hash_table crowds;      /* by the client's address */
 	struct list all_connections;   /* every one that has a descriptor */
 	struct list flush;             /* connections with bytes to write */
 	struct list gone;              /* closed, not yet told */
@@ -240,10 +241,14 @@ struct connection {
 	const struct stream_io *io;
 	struct dialled *dialled; /* owned; NULL: accepted, or not over TLS */
 	bool opened_by_us, told, counted;
+	bool heard;         /* a byte has come */
+	bool in_crowd;      /* counted among those of its address */
+	bool held;          /* not read from until it has taken what waits for it */
 	bool blocked;       /* `writable` waits: until it is connected, or the kernel takes more */
 	unsigned pins;      /* registered flows that hold it */
 	uint64_t active_ms; /* bytes last read or queued */
 	uint64_t partial_since; /* when the message begun did begin, 0: none */
+	uint64_t held_since;
 	struct framer framer;
 	char *partial; /* a message begun; NULL: none */
 	size_t partial_length, partial_capacity;
@@ -283,6 +288,20 @@ void connection_tell(struct connection *connection);
 void connection_destroy(struct connection **connection);
 int connections_init(struct transport *transport);
 void connections_free(struct transport *transport);
+
+/* ---- back_pressure.c ---- */
+/* The queue has changed: stop or go on reading what the client sends. */
+void connection_weigh(struct connection *connection);
+
+/* ---- crowd.c ---- */
+int crowds_init(struct transport *transport);
+void crowds_free(struct transport *transport);
+/* May another connection come from there? */
+bool crowd_has_room(const struct transport *transport, const struct address *remote);
+/* Count an access connection by its hop.remote, which stays as it is until crowd_leave. -EUSERS: no room,
+ * counted. */
+int crowd_enter(struct connection *connection);
+void crowd_leave(struct connection *connection);
 
 /* ---- send_queue.c ---- */
 void send_queue_init(struct send_queue *queue);

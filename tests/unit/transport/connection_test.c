@@ -581,6 +581,7 @@ static void every_allocation_may_fail(void **state)
 {
 	struct stage *stage = *state;
 
+	stage->settings.max_connections_per_address = 2;
 	stage->answer = ANSWER_TEXT;
 	assert_true(alloc_fail_each(scene, stage) > 10);
 }
