@@ -16,10 +16,11 @@ enum peer_token_kind { PEER_TOKEN_TRUNK, PEER_TOKEN_PBX, PEER_TOKEN_EMERGENCY, P
 struct peer_token {
 	enum peer_token_kind kind;
 	enum sip_transport transport;
-	uint8_t worker, listener, local; /* as in struct hop; the last of that worker and life alone */
-	uint32_t epoch;                  /* start of the process: connection and local are of that life */
-	uint64_t connection;             /* 0: UDP */
-	struct address address;          /* the peer's */
+	uint8_t worker, listener,
+		local;          /* as in struct hop; the last of that worker and life alone */
+	uint32_t epoch;         /* start of the process: connection and local are of that life */
+	uint64_t connection;    /* 0: UDP */
+	struct address address; /* the peer's */
 };
 
 #define PEER_TOKEN_TEXT_MAX 61

@@ -14,7 +14,7 @@
 struct bytes *reply_template(struct message *request);
 
 /* The answer. to_tag is put on To when it has none and status > 100; may be NULL when 100.
- * extra: complete header lines with CRLF, may be empty. Always Content-Length: 0 unless body. */
+ * extra: complete header lines with CRLF, may be empty; behind an empty line a body may follow, whose length is told. */
 struct bytes *reply_build(const struct bytes *template, int status, const char *reason,
                           const char *to_tag, struct slice extra);
 /* From a request in one step (stateless: 400 and such). The to_tag is derived from the request by

@@ -134,9 +134,9 @@ static int plan_request(struct incoming *in, enum peer peer, struct request_plan
 	if (err == 0)
 		err = initial ? plan_initial(in, peer, plan) : plan_in_dialog(in, plan);
 	if (err == 0)
-		err = peer_add_record_routes(
-			in, peer == PEER_TRUNK ? PEER_TOKEN_TRUNK : PEER_TOKEN_PBX,
-			&in->packet->hop, false);
+		err = peer_add_record_routes(in,
+		                             peer == PEER_TRUNK ? PEER_TOKEN_TRUNK : PEER_TOKEN_PBX,
+		                             &in->packet->hop, false);
 	return err == 0 ? peer_set_hops(in) : err;
 }
 

@@ -195,8 +195,8 @@ bool peer_token_is_elsewhere(const struct proxy *proxy, const struct peer_token 
 
 struct hop peer_token_hop(const struct proxy *proxy, const struct peer_token *token)
 {
-	bool is_of_now = token->epoch == proxy->settings->epoch &&
-	                 token->worker == proxy->settings->worker;
+	bool is_of_now =
+		token->epoch == proxy->settings->epoch && token->worker == proxy->settings->worker;
 
 	return (struct hop){.worker = proxy->settings->worker,
 	                    .transport = token->transport,

@@ -235,6 +235,17 @@ static bool is_sound(struct incoming *in)
 	return validation.status == 0;
 }
 
+static void take_register(struct incoming *in)
+{
+	char text[48];
+
+	if (emergency_registration(in->message) && !in->proxy->settings->peers.emergency_register)
+		proxy_reject(in, 503, "Service Unavailable", proxy_retry_after(text, 5),
+		             REJECTED_EMERGENCY);
+	else
+		register_request(in);
+}
+
 /* 16.4 to 16.6, by who it came from: by listener and address, never by guess. */
 static void route_request(struct incoming *in)
 {
@@ -251,9 +262,11 @@ static void route_request(struct incoming *in)
 	else if (in->method == METHOD_REGISTER && peer == PEER_TRUNK)
 		peer_reject_register(in);
 	else if (in->method == METHOD_REGISTER)
-		register_request(in);
+		take_register(in);
 	else if (peer != PEER_CLIENT)
 		from_peer_request(in, peer);
+	else if (emergency_is_of_stranger(in))
+		emergency_request(in);
 	else
 		from_client_request(in);
 }

@@ -158,6 +158,23 @@ void core_request_onward(struct incoming *in);
 /* In a dialog with somebody who has no flow. */
 void core_request_by_token(struct incoming *in, const struct peer_token *token);
 
+/* ---- emergency.c ---- */
+
+/* A Contact is marked "sos": TS 24.229 5.1.6.2. */
+bool emergency_registration(const struct message *request);
+/* An emergency call, or a request within one, of a client that is not registered. */
+bool emergency_is_of_stranger(struct incoming *in);
+void emergency_request(struct incoming *in);
+
+/* ---- alternative_service.c ---- */
+
+/* The client understands application/3gpp-ims+xml, or the operator says so. */
+bool client_speaks_ims(const struct proxy *proxy, const struct message *request);
+/* Header lines and body of an answer that says what to do instead (TS 24.229 7.6.1); identity: the name-addr in
+ * P-Asserted-Identity, empty: none. */
+void alternative_service_write(struct buffer *out, struct slice identity, const char *type,
+                               const char *reason, const char *action);
+
 /* ---- choose.c ---- */
 
 /* The target of the next attempt. */

@@ -12,13 +12,12 @@ static void cannot_go(struct incoming *in)
 {
 	char text[48];
 
-	proxy_reject(in, 503, "Service Unavailable", proxy_retry_after(text, 5),
-	             REJECTED_NO_ROUTE);
+	proxy_reject(in, 503, "Service Unavailable", proxy_retry_after(text, 5), REJECTED_NO_ROUTE);
 }
 
 static enum peer_token_kind kind_of(enum peer peer)
 {
-	return peer == PEER_TRUNK  ? PEER_TOKEN_TRUNK
+	return peer == PEER_TRUNK ? PEER_TOKEN_TRUNK
 	       : peer == PEER_PBX ? PEER_TOKEN_PBX
 	                          : PEER_TOKEN_EMERGENCY;
 }
@@ -26,8 +25,10 @@ static enum peer_token_kind kind_of(enum peer peer)
 /* Our own Routes are off. */
 static void send_to_hop(struct incoming *in, enum peer peer, const struct hop *hop)
 {
-	struct request_plan plan = {
-		.crossing = crossing_to(peer), .fixed = true, .to_peer = true, .hop = *hop};
+	struct request_plan plan = {.crossing = crossing_to(peer),
+	                            .fixed = true,
+	                            .to_peer = true,
+	                            .hop = *hop};
 	int err = route_apply_strict(in->message);
 
 	if (err != -ENOMEM)
@@ -189,8 +190,8 @@ void core_request_onward(struct incoming *in)
 		send_upstream(in, target, has_route, originating);
 	else if (uri_names_us(in->proxy, &next)) /* a client of ours, but by which flow? */
 		proxy_reject(in, 404, "Not Found", SLICE_NONE, REJECTED_NO_ROUTE);
-	else if (!has_route &&
-	         (next.scheme == URI_TEL || next.scheme == URI_URN || uri_is_home(in->proxy, &next)))
+	else if (!has_route && (next.scheme == URI_TEL || next.scheme == URI_URN ||
+	                        uri_is_home(in->proxy, &next)))
 		send_upstream(in, NULL, false, originating);
 	else
 		send_off_net(in);

@@ -5,6 +5,7 @@
  * Timestamp line (only a 100 carries it on), the lines that every answer copies, and the To line
  * without its CRLF, last, so that a tag can be put behind it.
  */
+#define _GNU_SOURCE
 #include "sip/reply.h"
 
 #include <ctype.h>
@@ -168,11 +169,21 @@ struct bytes *reply_template(struct message *request)
 	return bytes;
 }
 
+/* Where the body begins in "lines CRLF CRLF body"; all of it if there is none. */
+static size_t lines_length(struct slice extra)
+{
+	const char *end = extra.length > 0 ? memmem(extra.data, extra.length, "\r\n\r\n", 4) : NULL;
+
+	return end != NULL ? (size_t)(end - extra.data) + 2 : extra.length;
+}
+
 struct bytes *reply_build(const struct bytes *template, int status, const char *reason,
                           const char *to_tag, struct slice extra)
 {
 	struct slice copied = bytes_slice(template), timestamp, tag = SLICE_NONE;
-	char start[32];
+	struct slice lines = slice_of(extra.data, lines_length(extra));
+	struct slice body = slice_skip(slice_skip(extra, lines.length), 2);
+	char start[32], content_length[48];
 	struct template_head head;
 	struct bytes *bytes;
 	char *at;
@@ -184,8 +195,10 @@ struct bytes *reply_build(const struct bytes *template, int status, const char *
 	if (head.to_length > 0 && !head.to_has_tag && status > 100)
 		tag = slice_from_string(to_tag);
 	snprintf(start, sizeof(start), "SIP/2.0 %d ", status);
+	snprintf(content_length, sizeof(content_length), "Content-Length: %zu\r\n\r\n",
+	         body.length);
 	bytes = bytes_create(strlen(start) + strlen(reason) + 2 + timestamp.length + copied.length +
-	                     5 + tag.length + 2 + extra.length + 21);
+	                     5 + tag.length + 2 + extra.length + strlen(content_length));
 	if (bytes == NULL)
 		return NULL;
 	at = put(bytes->data, slice_from_string(start));
@@ -199,8 +212,9 @@ struct bytes *reply_build(const struct bytes *template, int status, const char *
 	}
 	if (head.to_length > 0)
 		at = put(at, SLICE_LITERAL("\r\n"));
-	at = put(at, extra);
-	at = put(at, SLICE_LITERAL("Content-Length: 0\r\n\r\n"));
+	at = put(at, lines);
+	at = put(at, slice_from_string(content_length));
+	at = put(at, body);
 	bytes->length = (uint32_t)(at - bytes->data);
 	return bytes;
 }

@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t key[32] = {'f', 'u', 'z', 'z'};
-	struct slice given = slice_of((const char *)data, size), call_id = SLICE_LITERAL("fuzz@call");
+	struct slice given = slice_of((const char *)data, size),
+		     call_id = SLICE_LITERAL("fuzz@call");
 	struct peer_token token = {.kind = PEER_TOKEN_TRUNK}, again;
 	char text[PEER_TOKEN_TEXT_MAX];
 	size_t length;

@@ -12,18 +12,19 @@
 #include "config/config.h"
 
 /* Twelve lines; what a test adds begins in line 13. */
-static const char base[] = "node:\n"
-			   "  name: bono-1\n"
-			   "  site: site-a\n"
-			   "  home_domains: [example.net]\n"
-			   "listeners:\n"
-			   "  - { name: au, side: access, transport: udp, bind: \"192.0.2.1:5060\" }\n"
-			   "  - { name: ct, side: core, transport: tcp, bind: \"10.0.0.10:5058\",\n"
-			   "      allow: [10.0.0.0/16] }\n"
-			   "sites:\n"
-			   "  site-a:\n"
-			   "    targets:\n"
-			   "      - sip:10.0.0.21:5054;transport=tcp\n";
+static const char base[] =
+	"node:\n"
+	"  name: bono-1\n"
+	"  site: site-a\n"
+	"  home_domains: [example.net]\n"
+	"listeners:\n"
+	"  - { name: au, side: access, transport: udp, bind: \"192.0.2.1:5060\" }\n"
+	"  - { name: ct, side: core, transport: tcp, bind: \"10.0.0.10:5058\",\n"
+	"      allow: [10.0.0.0/16] }\n"
+	"sites:\n"
+	"  site-a:\n"
+	"    targets:\n"
+	"      - sip:10.0.0.21:5054;transport=tcp\n";
 
 static char faults[4096];
 
@@ -86,15 +87,15 @@ static void silence_means_clients_only(void **state)
 
 static void all_of_it_can_be_said(void **state)
 {
-	struct config *config = sound(
-		"peers:\n"
-		"  trunks: [198.51.100.0/28, \"2001:db8::/64\"]\n"
-		"  pbxes: [203.0.113.7]\n"
-		"  pbx_service_route: \"sip:scscf.example.net:5054;transport=tcp;lr;orig\"\n"
-		"  off_net: \"sip:198.51.100.3:5070;lr;transport=tcp\"\n"
-		"emergency: { register: allow, route: \"sip:10.0.0.50;transport=tcp;lr\" }\n"
-		"session_timers: { expires: 30m, minimum: 120s }\n"
-		"restoration: { ims: always }\n");
+	struct config *config =
+		sound("peers:\n"
+	              "  trunks: [198.51.100.0/28, \"2001:db8::/64\"]\n"
+	              "  pbxes: [203.0.113.7]\n"
+	              "  pbx_service_route: \"sip:scscf.example.net:5054;transport=tcp;lr;orig\"\n"
+	              "  off_net: \"sip:198.51.100.3:5070;lr;transport=tcp\"\n"
+	              "emergency: { register: allow, route: \"sip:10.0.0.50;transport=tcp;lr\" }\n"
+	              "session_timers: { expires: 30m, minimum: 120s }\n"
+	              "restoration: { ims: always }\n");
 
 	assert_int_equal(config->trunk_count, 2);
 	assert_int_equal(config->pbx_count, 1);
@@ -113,7 +114,8 @@ static void all_of_it_can_be_said(void **state)
 
 static void refuse_is_a_word_too(void **state)
 {
-	struct config *config = sound("peers: { off_net: refuse }\nemergency: { register: refuse }\n");
+	struct config *config =
+		sound("peers: { off_net: refuse }\nemergency: { register: refuse }\n");
 
 	assert_null(config->off_net.uri);
 	assert_false(config->emergency_register);

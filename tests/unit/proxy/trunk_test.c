@@ -372,8 +372,7 @@ static void a_stranger_is_refused_unless_a_trunk_takes_it(void **state)
 	                          &world->settings.peers.off_net.address));
 	world_core_request(world, 0, "INVITE", "sip:bob@elsewhere.example", "", "c3", "");
 	assert_int_equal(address_port(&world->sent[0].hop.remote), 5080);
-	assert_string_equal(world_header(world->sent[0].text, "Route"),
-	                    "<sip:" TRUNK ":5080;lr>");
+	assert_string_equal(world_header(world->sent[0].text, "Route"), "<sip:" TRUNK ":5080;lr>");
 	assert_memory_equal(world->sent[0].text, "INVITE sip:bob@elsewhere.example ", 33);
 	world->settings.peers.off_net.uri = "sip:" TRUNK ":5080";
 	world_core_request(world, 0, "INVITE", "sip:bob@elsewhere.example", "", "c4", "");
@@ -404,7 +403,8 @@ static void calls_scene(void *arg)
 	peer_world_settings(&world);
 	if (world_build(&world) == 0) {
 		world_set_states(&world, TARGET_UP, TARGET_UP, TARGET_UP, TARGET_UP);
-		peer_request(&world, TRUNK, "INVITE", "sip:+15550001@127.0.0.1:5060", "t1", contact);
+		peer_request(&world, TRUNK, "INVITE", "sip:+15550001@127.0.0.1:5060", "t1",
+		             contact);
 		peer_request(&world, PBX, "INVITE", "sip:user1@example.net", "p1", contact);
 		world_core_request(&world, 0, "INVITE", "sip:+15559@" TRUNK, "", "c1", "");
 		world_walk(&world, 70000);
