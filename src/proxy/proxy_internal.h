@@ -232,7 +232,7 @@ int record_route_from_client(struct incoming *in, const struct binding *binding,
 int record_route_to_client(struct incoming *in, const struct flow *flow, struct route_note *note);
 struct response_context;
 /* An answer passes: a caller's gets its mark, a callee's is held to what it was sent. 0, or -errno: it cannot pass. */
-int record_route_answer(const struct response_context *context, struct message *response);
+int record_route_answer(struct response_context *context, struct message *response);
 /* A client's request in a dialog: takes our entries off its Route. 0, -ENOMEM, or -EACCES: we did not give this
  * client this route set. */
 int record_route_follow(struct incoming *in, const struct binding *binding);
@@ -318,6 +318,7 @@ struct response_context {
 	uint64_t flow_id;
 	struct registration *registration; /* owned; NULL unless REGISTER */
 	struct route_note route_note;
+	struct bytes *spoilt; /* the request, if an answer came without our Record-Route */
 	enum failover_reason last_failure;
 	uint32_t last_site, last_target; /* of the last failed attempt; UINT32_MAX none */
 	unsigned site_failures;          /* in a row in last_site */

@@ -218,18 +218,20 @@ static bool is_as_we_sent_it(const struct response_context *context, const struc
 	return route_set_check(&set, token, mark, &registration);
 }
 
-/* TS 24.229 5.2.6.4: what a callee made of the list is replaced by what it was sent. Once the request is
- * forgotten, a further answer that differs is not passed on. */
-static int restore(const struct response_context *context, struct message *response)
+/* TS 24.229 5.2.6.4: what a callee made of the list is replaced by what it was sent. The request is kept then, since
+ * this 2xx may come again; a second fork that differs from the first is not passed on. */
+static int restore(struct response_context *context, struct message *response)
 {
 	struct message *request = NULL;
 	enum guard_verdict verdict;
 	struct slice value;
 	int err;
 
-	if (context->base == NULL)
+	if (context->spoilt == NULL && context->base != NULL)
+		context->spoilt = bytes_share(context->base);
+	if (context->spoilt == NULL)
 		return -EINVAL;
-	if (message_parse(bytes_slice(context->base), SIZE_MAX, &request, &verdict) !=
+	if (message_parse(bytes_slice(context->spoilt), SIZE_MAX, &request, &verdict) !=
 	    MESSAGE_SOUND) {
 		message_destroy(&request);
 		return -ENOMEM;
@@ -241,7 +243,7 @@ static int restore(const struct response_context *context, struct message *respo
 	return err;
 }
 
-int record_route_answer(const struct response_context *context, struct message *response)
+int record_route_answer(struct response_context *context, struct message *response)
 {
 	int status = message_status(response);
 

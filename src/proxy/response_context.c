@@ -35,6 +35,7 @@ static void free_context(struct grave *grave)
 
 	bytes_release(&context->base);
 	bytes_release(&context->best);
+	bytes_release(&context->spoilt);
 	buffer_free(&context->cancel_extra);
 	memory_free(context->notes);
 	if (context->registration != NULL)

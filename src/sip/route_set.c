@@ -149,6 +149,7 @@ void route_set_add(struct route_set *set, const struct uri *uri)
 	set->count++;
 	put_text(set, uri->scheme_text, true);
 	put_text(set, uri->user, false);
+	put_text(set, uri->password, false);
 	put_text(set, uri->host, true);
 	put(set, (char)(uri->port >> 8));
 	put(set, (char)uri->port);
