@@ -284,6 +284,14 @@ static void answer(struct slice text, const char *const *origins, unsigned origi
 	out->length = text.length;
 }
 
+/* SIP, or a PROXY header that nobody expects, shows in the first line. */
+static bool may_become_request(struct slice text)
+{
+	struct request request = {0};
+
+	return slice_index(text, '\n') < 0 || read_request_line(next_line(&text), &request);
+}
+
 bool websocket_handshake_read(struct slice bytes, const char *const *origins, unsigned origin_count,
                               struct websocket_handshake *out)
 {
@@ -295,7 +303,7 @@ bool websocket_handshake_read(struct slice bytes, const char *const *origins, un
 	end = memmem(head.data, head.length, "\r\n\r\n", 4);
 	if (end != NULL)
 		head.length = (size_t)(end - head.data) + 4;
-	if (has_strange_bytes(head)) {
+	if (has_strange_bytes(head) || !may_become_request(head)) {
 		websocket_handshake_refuse(UPGRADE_BAD_REQUEST, out);
 		return true;
 	}

@@ -18,9 +18,11 @@ from .sip import Client, Message, TcpClient, UdpClient, request, response
 from .sipp import Sipp
 from .sprout_sim import SproutSim
 from .wait import until
+from .web import BrokenWeb, Refused, WebClient
 
 __all__ = [
-    "Authority", "Baresip", "Block", "Bono", "Client", "KamailioEdge", "KamailioSprout", "Knot",
-    "Lab", "LyingServer", "Message", "Process", "Scene", "ScriptedSprout", "Sipp", "SproutSim",
-    "TcpClient", "UdpClient", "program", "request", "response", "token_of", "until",
+    "Authority", "Baresip", "Block", "Bono", "BrokenWeb", "Client", "KamailioEdge",
+    "KamailioSprout", "Knot", "Lab", "LyingServer", "Message", "Process", "Refused", "Scene",
+    "ScriptedSprout", "Sipp", "SproutSim", "TcpClient", "UdpClient", "WebClient", "program",
+    "request", "response", "token_of", "until",
 ]

@@ -357,10 +357,12 @@ class TcpClient(Endpoint):
 class Client:
     """A user agent over an Endpoint: registered flow, calls said step by step."""
 
-    def __init__(self, lab, bono, user, transport="udp", port=None, domain="example.net"):
-        kind = UdpClient if transport == "udp" else TcpClient
-        self.end = kind(lab.client_ip(), bono.access, port if port is not None else
-                        (5060 if transport == "udp" else 0))
+    def __init__(self, lab, bono, user, transport="udp", port=None, domain="example.net", end=None):
+        if end is None:
+            kind = UdpClient if transport == "udp" else TcpClient
+            end = kind(lab.client_ip(), bono.access, port if port is not None else
+                       (5060 if transport == "udp" else 0))
+        self.end = end
         lab.add(self)
         self.user, self.domain = user, domain
         self.aor = f"sip:{user}@{domain}"

@@ -154,6 +154,8 @@ static void bytes_that_http_does_not_have_are_refused_at_once(void **state)
 	static const struct slice strange[] = {
 		SLICE_LITERAL("\x16\x03\x01\x02"),     /* a TLS hello */
 		SLICE_LITERAL("\r\n\r\n\0\r\nQUIT\n"), /* a PROXY header of nobody we know */
+		SLICE_LITERAL("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"),
+		SLICE_LITERAL("OPTIONS sip:a SIP/2.0\r\n"),
 		SLICE_LITERAL("GET / HTTP/1.1\nHost: x\n\n"),
 		SLICE_LITERAL("GET / HTTP/1.1\rHost: x"),
 		SLICE_LITERAL("GET / HTTP/1.1\r\nHost: \x7f"),
