@@ -111,6 +111,7 @@ enum rejected_reason {
 	REJECTED_EMERGENCY,    /* an emergency registration or call that we do not take */
 	REJECTED_INTERVAL,     /* 422 */
 	REJECTED_RESTORATION,  /* who was told to register anew has not */
+	REJECTED_PRIVACY, /* critical, and not ours to give */
 	REJECTED_OTHER
 };
 

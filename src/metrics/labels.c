@@ -29,6 +29,7 @@ static const char *const rejected_reason[] = {
 	"descriptors",        "originating",
 	"off_net",            "emergency",
 	"interval",           "restoration",
+	"privacy",
 	"other",
 };
 static const char *const parse_error_reason[] = {

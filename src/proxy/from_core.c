@@ -72,9 +72,20 @@ static int edit_request(struct incoming *in, const struct flow *flow, struct rou
 static void send_to_flow(struct incoming *in, const struct flow *flow)
 {
 	struct request_plan plan = {
-		.crossing = CROSSING_CORE_TO_CLIENT, .fixed = true, .hop = *flow_hop(flow)};
-	int err = edit_request(in, flow, &plan.route_note);
+		.crossing = CROSSING_CORE_TO_CLIENT,
+		.fixed = true,
+		.hop = *flow_hop(flow),
+		.flow_id = flow_id(flow),
+		.connected = connected_identity(in->message, flow),
+	};
+	int err;
 
+	/* RFC 3323 5. Within a dialog the caller has long been seen: its BYE must arrive. */
+	if (slice_is_empty(message_to_tag(in->message)) && privacy_is_unavailable(in->message)) {
+		proxy_reject(in, 500, "Privacy Unavailable", SLICE_NONE, REJECTED_PRIVACY);
+		return;
+	}
+	err = edit_request(in, flow, &plan.route_note);
 	if (err != 0)
 		proxy_reject(in, 500, "Server Internal Error", SLICE_NONE, REJECTED_OTHER);
 	else if (in->method == METHOD_ACK)

@@ -243,6 +243,14 @@ int record_route_follow(struct incoming *in, const struct binding *binding);
 enum crossing crossing_from(enum peer peer); /* to the core */
 enum crossing crossing_to(enum peer peer);   /* from the core */
 
+/* ---- connected.c ---- */
+
+/* Whom to assert when the flow's client answers this; empty: we cannot tell. The flow's. */
+struct slice connected_identity(const struct message *request, const struct flow *flow);
+/* The same for this answer, in which the client may prefer another of its identities. */
+struct slice connected_identity_of_response(const struct response_context *context,
+                                            const struct message *response);
+
 /* ---- response_context.c and attempt.c ---- */
 
 /* Where a request is to go, decided by the steps above. */
@@ -256,7 +264,8 @@ struct request_plan {
 	bool add_target_route;               /* each attempt gets a Route of its own target */
 	bool terminating;                    /* that Route without `orig`: the caller is none of ours */
 	uint64_t key;                        /* of the address-of-record, for pick */
-	uint64_t flow_id;              /* the flow it came on, where its answer concerns that */
+	uint64_t flow_id; /* of the client: the flow it came on, where its answer concerns that, or goes to */
+	struct slice connected; /* to a client: whom we assert when it answers */
 	bool asks_outbound, asks_keep; /* the client wants to promise keep-alives (outbound.c) */
 	struct registration *registration; /* REGISTER: taken over */
 	struct route_note route_note;
@@ -316,6 +325,7 @@ struct response_context {
 	int best_status;
 	struct buffer cancel_extra; /* Reason lines of the CANCEL */
 	uint64_t flow_id;
+	char *connected;                   /* owned; NULL: nobody to assert */
 	struct registration *registration; /* owned; NULL unless REGISTER */
 	struct route_note route_note;
 	struct bytes *spoilt; /* the request, if an answer came without our Record-Route */

@@ -38,6 +38,7 @@ static void free_context(struct grave *grave)
 	bytes_release(&context->spoilt);
 	buffer_free(&context->cancel_extra);
 	memory_free(context->notes);
+	memory_free(context->connected);
 	if (context->registration != NULL)
 		registration_free(context->registration);
 	memory_free(context->registration);
@@ -148,6 +149,13 @@ static struct response_context *context_of_request(struct incoming *in, struct r
 		return NULL;
 	}
 	context_take_base(context, &base);
+	if (!slice_is_empty(plan->connected)) {
+		context->connected = slice_to_string(plan->connected);
+		if (context->connected == NULL) {
+			free_context(&context->grave);
+			return NULL;
+		}
+	}
 	context->loop_hash = in->loop_hash;
 	context->registration = plan->registration;
 	plan->registration = NULL;
@@ -318,15 +326,21 @@ void context_give_up(struct response_context *context, int status, enum lost_rea
 
 static struct bytes *prepare_upstream(struct response_context *context, struct message *response)
 {
+	enum crossing crossing = context->crossing == CROSSING_NONE
+	                                 ? CROSSING_NONE
+	                                 : crossing_back(context->crossing);
+	struct slice identity = SLICE_NONE;
 	int err;
 
+	if (crossing == CROSSING_CLIENT_TO_CORE)
+		identity = connected_identity_of_response(context, response);
 	err = message_pop(response, HEADER_VIA); /* step 3 */
 	if (err == 0 && message_status(response) >= 200 && message_status(response) < 300)
 		err = outbound_answer(context, response);
 	if (err == 0)
-		err = context->crossing == CROSSING_NONE
-		              ? 0
-		              : trust_apply(response, crossing_back(context->crossing));
+		err = crossing == CROSSING_NONE ? 0 : trust_apply(response, crossing);
+	if (err == 0 && !slice_is_empty(identity))
+		err = message_append(response, "P-Asserted-Identity", identity);
 	if (err == 0)
 		err = record_route_answer(context, response);
 	if (err != 0 || message_count(response, HEADER_VIA) == 0)

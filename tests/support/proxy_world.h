@@ -404,6 +404,11 @@ static inline void world_packet(struct world *world, const struct hop *hop, cons
 	loop_advance_to(world->loop, loop_now_ms(world->loop));
 }
 
+static inline bool world_brings_to(const char *lines)
+{
+	return strncmp(lines, "To: ", 4) == 0 || strstr(lines, "\r\nTo: ") != NULL;
+}
+
 /* A request from client n, completed with Via, From, To, Call-ID, CSeq (unless `lines` brings its own To:).
  * lines: further header lines with CRLF. The branch is the Call-ID's. */
 static inline void world_client_request(struct world *world, unsigned client, const char *method,
@@ -422,7 +427,7 @@ static inline void world_client_request(struct world *world, unsigned client, co
 	         "%s"
 	         "Content-Length: 0\r\n\r\n",
 	         method, uri, 10000 + client, call_id, client, client,
-	         strstr(lines, "To: ") != NULL ? "" : "To: <sip:user@example.net>\r\n", call_id,
+	         world_brings_to(lines) ? "" : "To: <sip:user@example.net>\r\n", call_id,
 	         method, lines);
 	world_packet(world, &hop, text);
 }
@@ -577,13 +582,15 @@ static inline void world_core_request(struct world *world, unsigned target, cons
 	         "Via: SIP/2.0/TCP %s:5054;branch=z9hG4bKcore%s\r\n"
 	         "%s%s%s"
 	         "From: <sip:caller@example.net>;tag=far\r\n"
-	         "To: <sip:user@example.net>\r\n"
+	         "%s"
 	         "Call-ID: %s\r\n"
 	         "CSeq: 1 %s\r\n"
 	         "%s"
 	         "Content-Length: 0\r\n\r\n",
 	         method, uri, world_target_host(target), call_id, route[0] != '\0' ? "Route: " : "",
-	         route, route[0] != '\0' ? "\r\n" : "", call_id, method, lines);
+	         route, route[0] != '\0' ? "\r\n" : "",
+	         world_brings_to(lines) ? "" : "To: <sip:user@example.net>\r\n", call_id, method,
+	         lines);
 	world_packet(world, &hop, text);
 }
 
