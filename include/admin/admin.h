@@ -10,6 +10,7 @@
  *	GET /why?call-id=CALL-ID    what was tried for a request (whom a user calls is his own affair)
  *	POST /target?name=SITE/NAME&word=drain|disable|enable[&for=30m][&reason=TEXT]
  *	POST /site?name=SITE&word=evacuate|restore[&for=30m][&reason=TEXT]
+ *	POST /reload?what=tls       certificates, keys, authorities and ticket keys are read again
  */
 #ifndef BONO_ADMIN_ADMIN_H
 #define BONO_ADMIN_ADMIN_H
@@ -48,9 +49,14 @@ struct admin_flow {
 struct admin_event {
 	uint64_t number; /* rises, over restarts too */
 	uint64_t wall_ms;
-	const char *kind;    /* "target", "site", "operator", "discovery", "node" */
+	const char *kind;    /* "target", "site", "operator", "discovery", "node", "tls" */
 	const char *subject; /* "site-a/sprout-2", "site-a" */
 	const char *from, *to, *reason, *evidence;
+};
+
+struct admin_certificate { /* texts are lent for the turn */
+	const char *name, *subject;
+	int64_t not_after_s; /* since 1970 */
 };
 
 /* What admin asks of its owner, always on the control loop. */
@@ -80,6 +86,12 @@ struct admin_source {
 	/* Say one (its verb may be one that revokes). -ENOENT: no such target or site, -ENOMEM, -ENOSPC; -EIO: it
 	 * stands, but a restart will forget it. */
 	int (*say)(void *arg, const struct operator_word *word);
+	/* Read the files of TLS again. Each fault is told; -EINVAL then, and what was there goes on. -ENOENT: no TLS is
+	 * configured. */
+	int (*reload_tls)(void *arg, void (*on_fault)(void *fault_arg, const char *text),
+	                  void *fault_arg);
+	/* The certificates that are shown to new connections; false: no more of them. */
+	bool (*certificate)(void *arg, unsigned index, struct admin_certificate *out);
 };
 
 struct admin_settings {

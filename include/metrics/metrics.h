@@ -55,6 +55,7 @@ enum metrics_label {
 	LABEL_DEREGISTRATION_RESULT, /* enum deregistration_result */
 	LABEL_CLOSE_REASON,          /* enum close_reason */
 	LABEL_TLS_RESULT,            /* enum tls_result */
+	LABEL_TLS_RELOAD,            /* enum tls_reload */
 	LABEL_CERTIFICATE,           /* metrics_name_certificate */
 	LABEL_TARGET,                /* metrics_name_target */
 	LABEL_SITE,                  /* metrics_name_site */
@@ -152,6 +153,8 @@ enum deregistration_result {
 	DEREGISTRATION_RETURNED, /* not sent: the client had come back */
 	DEREGISTRATION_DROPPED /* not sent: too many at once, no memory, or this node was stopping */
 };
+
+enum tls_reload { TLS_RELOAD_LOADED, TLS_RELOAD_REFUSED };
 
 enum dns_result {
 	DNS_RESULT_GOOD,

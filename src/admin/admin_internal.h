@@ -119,5 +119,8 @@ void events_start(struct admin *admin, const struct http_request *request);
 void why_start(struct admin *admin, const struct http_request *request);
 void operate_target(struct admin *admin, const struct http_request *request);
 void operate_site(struct admin *admin, const struct http_request *request);
+/* ---- reload.c ---- */
+void reload_start(struct admin *admin, const struct http_request *request);
+json_t *certificates_json(const struct admin *admin); /* NULL: out of memory */
 
 #endif

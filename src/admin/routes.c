@@ -74,6 +74,8 @@ static const struct route {
          "?name=SITE/NAME&word=drain|disable|enable[&for=30m][&reason=TEXT], Unix socket only"},
 	{"/site", NULL, operate_site,
          "?name=SITE&word=evacuate|restore[&for=30m][&reason=TEXT], Unix socket only"},
+	{"/reload", NULL, reload_start,
+         "?what=tls: certificates, keys and authorities are read again, Unix socket only"},
 };
 
 static void get_list(struct admin *admin, const struct http_request *request)

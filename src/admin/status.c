@@ -122,7 +122,7 @@ static json_t *rates_json(const struct admin *admin)
 /* json_pack takes the parts ("o") and fails with NULL when one of them is. */
 json_t *status_json(struct admin *admin)
 {
-	return json_pack("{s:s, s:s, s:s, s:I, s:s, s:b, s:b, s:o, s:o, s:I, s:o}", "node",
+	return json_pack("{s:s, s:s, s:s, s:I, s:s, s:b, s:b, s:o, s:o, s:I, s:o, s:o}", "node",
 	                 admin->node, "site", admin->site, "version", BONO_VERSION, "uptime_s",
 	                 (json_int_t)((clock_now_us() - admin->started_us) / 1000000),
 	                 "config_hash", admin->config_hash, "ready",
@@ -130,5 +130,5 @@ json_t *status_json(struct admin *admin)
 	                 admin->source.draining(admin->arg), "sites", sites_json(admin), "flows",
 	                 flows_json(admin), "registrations",
 	                 (json_int_t)metrics_total(admin->registry, METRIC_REGISTRATIONS), "rates",
-	                 rates_json(admin));
+	                 rates_json(admin), "certificates", certificates_json(admin));
 }

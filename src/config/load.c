@@ -380,6 +380,14 @@ static void complete_target(const struct config_site *site, struct config_target
 		address_set_port(&target->address, 5061);
 }
 
+static void complete_tickets(struct config *config, const struct node *keys)
+{
+	if (keys == NULL)
+		return;
+	config->tls_tickets_line = keys->mark.line;
+	config->tls_tickets_column = keys->mark.column;
+}
+
 static void complete_sites(struct config *config)
 {
 	for (unsigned i = 0; i < config->site_count; i++) {
@@ -486,6 +494,7 @@ static void load_tree(struct loader *loader, const struct node *tree)
 		return;
 	complete_listeners(loader);
 	complete_sites(loader->config);
+	complete_tickets(loader->config, node_member(node_member(tree, "tls_tickets"), "keys"));
 	config_check(loader->config, tree, loader->faults);
 }
 

@@ -26,8 +26,9 @@ struct control {
 	struct events *events;
 	struct decisions *decisions;
 	struct operator_book *book;
-	struct listener_settings *listeners; /* owned; texts are the configuration's */
-	struct worker_settings worker_settings;
+	struct tls_keeper *tls;                 /* NULL: no profile */
+	struct listener_settings *listeners;    /* owned; texts are the configuration's */
+	struct worker_settings worker_settings; /* .tls: the book of the start, the keeper's */
 	struct worker **workers;                /* owned; worker_count of them were created */
 	unsigned worker_count, workers_running; /* running: started */
 	unsigned workers_idle;   /* of a graceful stop: those that owe nothing any more */
@@ -59,6 +60,14 @@ extern const struct worker_reports control_reports; /* .arg is to be set */
 int dns_create(struct control *control); /* after failover */
 void dns_destroy(struct control *control);
 
+/* ---- tls_keeper.c: certificates ---- */
+
+int tls_keeper_create(struct control *control); /* after settings, before workers */
+void tls_keeper_destroy(struct control *control);
+/* As admin_source has them. */
+int tls_keeper_reload(void *arg, void (*fault)(void *fault_arg, const char *text), void *fault_arg);
+bool tls_keeper_certificate(void *arg, unsigned index, struct admin_certificate *out);
+
 /* ---- explain.c: events, decisions, the operator's words ---- */
 
 int explain_create(struct control *control);    /* before workers and failover */
@@ -67,6 +76,9 @@ void explain_destroy(struct control *control);  /* after workers, before the loo
 
 void explain_transition(void *arg, const struct failover_event *event);
 void explain_node(struct control *control, const char *to, const char *evidence);
+/* to, reason: static. */
+void explain_tls(struct control *control, const char *subject, const char *to, const char *reason,
+                 const char *evidence);
 /* Before failover is told of these. */
 void explain_discovery(struct control *control, unsigned index,
                        const struct failover_target_spec *specs, unsigned count);

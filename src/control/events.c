@@ -25,7 +25,7 @@ struct events {
 
 static const char *const kind_names[] = {
 	[EVENT_TARGET] = "target",       [EVENT_SITE] = "site", [EVENT_OPERATOR] = "operator",
-	[EVENT_DISCOVERY] = "discovery", [EVENT_NODE] = "node",
+	[EVENT_DISCOVERY] = "discovery", [EVENT_NODE] = "node", [EVENT_TLS] = "tls",
 };
 
 int events_create(struct events **out)

@@ -35,6 +35,13 @@ void explain_node(struct control *control, const char *to, const char *evidence)
 	changed(control);
 }
 
+void explain_tls(struct control *control, const char *subject, const char *to, const char *reason,
+                 const char *evidence)
+{
+	events_add(control->events, EVENT_TLS, subject, NULL, to, reason, evidence);
+	changed(control);
+}
+
 static void discovered(struct control *control, const char *site, const char *target,
                        const char *from, const char *to, const char *evidence)
 {

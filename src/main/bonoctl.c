@@ -31,9 +31,16 @@ static void usage(FILE *out)
 	      "revoke\n"
 	      "  site NAME evacuate|restore [--for 30m] [--reason TEXT]\n"
 	      "                          evacuate: new work goes to the others; restore: revoke\n"
+	      "  reload tls              certificates, keys and authorities are read again\n"
 	      "The socket is " DEFAULT_SOCKET " unless said.\n"
 	      "Exit: 0 well, 1 a problem was found, 2 usage, 3 no daemon.\n",
 	      out);
+}
+
+static int usage_error(void)
+{
+	usage(stderr);
+	return EXIT_USAGE;
 }
 
 int bonoctl_ask(const struct options *options, const char *method, const char *path, int *status,
@@ -229,6 +236,11 @@ static int do_why(const struct options *options, char **words)
 	return bonoctl_why(options, words[1]);
 }
 
+static int do_reload(const struct options *options, char **words)
+{
+	return strcmp(words[1], "tls") == 0 ? bonoctl_reload_tls(options) : usage_error();
+}
+
 static int do_operate(const struct options *options, char **words)
 {
 	return bonoctl_operate(options, words[0], words[1], words[2]);
@@ -251,6 +263,7 @@ static const struct verb {
 	{"why", 2, 0, do_why},
 	{"target", 3, TAKES_WORD, do_operate},
 	{"site", 3, TAKES_WORD, do_operate},
+	{"reload", 2, 0, do_reload},
 };
 
 static unsigned taken(const struct options *options)
@@ -258,12 +271,6 @@ static unsigned taken(const struct options *options)
 	return (options->identity != NULL ? TAKES_IDENTITY : 0) |
 	       (options->follow ? TAKES_FOLLOW : 0) | (options->since != NULL ? TAKES_SINCE : 0) |
 	       (options->time != NULL || options->reason != NULL ? TAKES_WORD : 0);
-}
-
-static int usage_error(void)
-{
-	usage(stderr);
-	return EXIT_USAGE;
 }
 
 /* -1, or the exit code. */

@@ -47,14 +47,16 @@ void bonoctl_print_status(const json_t *status);
 void bonoctl_print_sites(const json_t *status);
 void bonoctl_print_targets(const json_t *targets); /* of all sites, in one array */
 void bonoctl_print_flows(const json_t *flows);
+void bonoctl_print_certificates(const json_t *certificates);
 /* Text without control bytes, whoever wrote it. */
 void bonoctl_print_clean(const char *text);
 
-/* ---- bonoctl_explain.c, bonoctl_operate.c: verbs ---- */
+/* ---- bonoctl_explain.c, bonoctl_operate.c, bonoctl_reload.c: verbs ---- */
 
 int bonoctl_events(const struct options *options);
 int bonoctl_why(const struct options *options, const char *what);
 int bonoctl_operate(const struct options *options, const char *kind, const char *name,
                     const char *word);
+int bonoctl_reload_tls(const struct options *options);
 
 #endif

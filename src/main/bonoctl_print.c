@@ -183,6 +183,31 @@ void bonoctl_print_status(const json_t *status)
 	       json_number_value(json_object_get(rates, "failovers")),
 	       json_number_value(json_object_get(rates, "rejected")));
 	bonoctl_print_sites(status);
+	if (json_array_size(json_object_get(status, "certificates")) > 0) {
+		putchar('\n');
+		bonoctl_print_certificates(json_object_get(status, "certificates"));
+	}
+}
+
+/* ---- certificates ---- */
+
+static void fill_certificate(const json_t *certificate, struct row *row)
+{
+	char text[CELL_MAX];
+
+	set_cell(row, 0, text_of(certificate, "name"));
+	set_cell(row, 1, text_of(certificate, "not_after"));
+	snprintf(text, sizeof(text), "%lld", number_of(certificate, "days_left"));
+	set_cell(row, 2, text);
+	set_cell(row, 3, text_of(certificate, "subject"));
+}
+
+void bonoctl_print_certificates(const json_t *certificates)
+{
+	static const char *const heads[] = {"CERTIFICATE", "ENDS", "DAYS LEFT", "SUBJECT"};
+	static const struct table table = {4, heads, fill_certificate};
+
+	print_table(&table, certificates);
 }
 
 /* ---- targets ---- */

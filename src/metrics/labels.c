@@ -110,6 +110,7 @@ static const char *const tls_result[] = {
 	"other",
 };
 
+static const char *const tls_reload[] = {"loaded", "refused"};
 static const char *const upgrade_result[] = {
 	"accepted",       "bad_request", "bad_method", "not_asked", "bad_version",
 	"no_subprotocol", "bad_origin",  "too_large",  "slow",
@@ -143,6 +144,7 @@ static const struct {
 	[LABEL_DEREGISTRATION_RESULT] = VALUES("result", deregistration_result),
 	[LABEL_CLOSE_REASON] = VALUES("reason", close_reason),
 	[LABEL_TLS_RESULT] = VALUES("result", tls_result),
+	[LABEL_TLS_RELOAD] = VALUES("result", tls_reload),
 	[LABEL_CERTIFICATE] = {"name", NULL, METRICS_CERTIFICATES_MAX},
 	[LABEL_TARGET] = {"target", NULL, METRICS_TARGETS_MAX},
 	[LABEL_SITE] = {"site", NULL, METRICS_SITES_MAX},

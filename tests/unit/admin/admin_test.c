@@ -92,7 +92,7 @@ static void status_is_as_promised(void **state)
 	assert_int_equal(json_integer_value(json_object_get(json_object_get(json, "flows"), "udp")),
 	                 5);
 	assert_int_equal(json_object_size(json_object_get(json, "rates")), 3);
-	assert_int_equal(json_object_size(json), 11);
+	assert_int_equal(json_object_size(json), 12);
 	site = json_array_get(json_object_get(json, "sites"), 0);
 	assert_string_equal(json_string_value(json_object_get(site, "name")), "site-a");
 	assert_true(json_is_true(json_object_get(site, "local")));

@@ -54,6 +54,10 @@ struct stage {
 	struct operator_word words[2];
 	unsigned word_count;
 	int say_error;
+	struct admin_certificate certificates[2];
+	unsigned certificate_count, reloads;
+	int reload_error;
+	const char *reload_fault; /* NULL: none */
 
 	/* what it was asked */
 	struct admin_query *query;
@@ -154,6 +158,27 @@ static inline int say_word(void *arg, const struct operator_word *word)
 	return stage->say_error;
 }
 
+static inline int reload_tls(void *arg, void (*on_fault)(void *fault_arg, const char *text),
+                             void *fault_arg)
+{
+	struct stage *stage = arg;
+
+	stage->reloads++;
+	if (stage->reload_fault != NULL)
+		on_fault(fault_arg, stage->reload_fault);
+	return stage->reload_error;
+}
+
+static inline bool get_certificate(void *arg, unsigned index, struct admin_certificate *out)
+{
+	struct stage *stage = arg;
+
+	if (index >= stage->certificate_count)
+		return false;
+	*out = stage->certificates[index];
+	return true;
+}
+
 static const struct admin_source source = {
 	.live = is_live,
 	.ready = is_ready,
@@ -165,6 +190,8 @@ static const struct admin_source source = {
 	.decisions = visit_decisions,
 	.words = get_words,
 	.say = say_word,
+	.reload_tls = reload_tls,
+	.certificate = get_certificate,
 };
 
 static inline void set_view(struct stage *stage)
