@@ -1,4 +1,6 @@
 /* WebSocket connections of a worker: the upgrade, messages, keep-alive, closing. RFC 6455, RFC 7118. */
+#include <malloc.h>
+
 #include "websocket_stage.h"
 
 #define NO_LENGTH_TEXT "MESSAGE sip:a SIP/2.0\r\n\r\nhello"
@@ -417,6 +419,46 @@ static void nobody_is_dialled_by_websocket(void **state)
 	assert_int_equal(transport_open_access(stage->transport, &way, &hop), -EPROTONOSUPPORT);
 }
 
+#define MANY 500
+
+static size_t heap_of_each(const struct mallinfo2 *before)
+{
+	const struct mallinfo2 after = mallinfo2();
+
+	return (size_t)(after.uordblks - before->uordblks) / MANY;
+}
+
+static void idle_connection_takes_little_more_than_one_over_tcp(void **state)
+{
+	struct stage *stage = *state;
+	static int fds[MANY];
+	struct mallinfo2 before;
+	size_t idle, begun;
+
+	close(web_connect(stage)); /* what is made once is there */
+	stage_until(stage, stage->closed_count == 1);
+	before = mallinfo2();
+	for (unsigned i = 0; i < MANY; i++) {
+		fds[i] = web_connect(stage);
+		web_write(fds[i], WEBSOCKET_TEXT, OPTIONS_TEXT, 10);
+	}
+	stage_turns(stage);
+	begun = heap_of_each(&before);
+	for (unsigned i = 0; i < MANY; i++)
+		web_write(fds[i], FIN | 0, OPTIONS_TEXT + 10, sizeof(OPTIONS_TEXT) - 1 - 10);
+	stage_until(stage, stage->packet_count == MANY);
+	stage_forget(stage);
+	idle = heap_of_each(&before);
+	print_message("%zu bytes of heap for each idle connection, %zu with a message begun\n",
+	              idle, begun);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	assert_true(idle < 1280);
+	assert_true(begun < 12 * 1024);
+#endif
+	for (unsigned i = 0; i < MANY; i++)
+		close(fds[i]);
+}
+
 static void scene_of_a_message(void *arg)
 {
 	struct stage *stage = arg;
@@ -469,6 +511,7 @@ int main(void)
 		web_test(connection_that_we_close_is_told_1001_behind_what_was_sent),
 		web_test(clients_are_told_1001_when_the_transport_ends),
 		web_test_closed(client_that_does_not_read_is_closed_when_its_queue_is_full),
+		web_test(idle_connection_takes_little_more_than_one_over_tcp),
 		web_test(nobody_is_dialled_by_websocket),
 		web_test_closed(every_allocation_may_fail),
 	};
