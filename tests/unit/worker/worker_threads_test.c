@@ -46,6 +46,7 @@ struct stage {
 	int accepted[ACCEPTED_MAX];
 	unsigned accepted_count;
 	char token[FLOW_TOKEN_TEXT_MAX];
+	unsigned registers; /* sent by the client */
 	sem_t idle, probed, visited;
 	atomic_uint probe_result, visited_flows;
 };
@@ -186,17 +187,24 @@ static void answer(int fd, const char *request, const char *status, const char *
 	say(fd, text);
 }
 
-static void client_registers(struct stage *stage)
+#define OUTBOUND ";+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>\";reg-id=1"
+
+/* By stage->client; parameters of its Contact. */
+static void client_registers_as(struct stage *stage, const char *parameters)
 {
+	unsigned number = ++stage->registers;
 	char text[8192], path[512];
 	char *at;
 	int from;
 
-	say(stage->client, "REGISTER sip:example.net SIP/2.0\r\n"
-	                   "Via: SIP/2.0/UDP 127.0.30.4:5060;branch=z9hG4bKreg;rport\r\n"
-	                   "From: <sip:u@example.net>;tag=1\r\nTo: <sip:u@example.net>\r\n"
-	                   "Call-ID: reg\r\nCSeq: 1 REGISTER\r\nContact: "
-	                   "<sip:u@127.0.30.4>\r\nContent-Length: 0\r\n\r\n");
+	snprintf(text, sizeof(text),
+	         "REGISTER sip:example.net SIP/2.0\r\n"
+	         "Via: SIP/2.0/UDP 127.0.30.4:5060;branch=z9hG4bKreg%u;rport\r\n"
+	         "From: <sip:u@example.net>;tag=1\r\nTo: <sip:u@example.net>\r\n"
+	         "Call-ID: reg\r\nCSeq: %u REGISTER\r\nContact: "
+	         "<sip:u@127.0.30.4>%s\r\nContent-Length: 0\r\n\r\n",
+	         number, number, parameters);
+	say(stage->client, text);
 	from = sprout_hear(stage, text, sizeof(text));
 	line_of(text, "Path", path, sizeof(path));
 	at = strchr(path, '@');
@@ -205,6 +213,11 @@ static void client_registers(struct stage *stage)
 	answer(from, text, "200 OK", "Contact: <sip:u@127.0.30.4>;expires=600\r\n");
 	hear(stage->client, text, sizeof(text));
 	assert_memory_equal(text, "SIP/2.0 200 ", 12);
+}
+
+static void client_registers(struct stage *stage)
+{
+	client_registers_as(stage, "");
 }
 
 static void core_asks(struct stage *stage, int fd, unsigned number)
@@ -504,6 +517,77 @@ static void probes_and_visits_are_answered_by_each_worker(void **state)
 	stage_stop_at_once(&stage);
 }
 
+static unsigned count_flows(struct stage *stage)
+{
+	struct visiting visits[WORKERS];
+
+	atomic_store(&stage->visited_flows, 0);
+	for (unsigned i = 0; i < WORKERS; i++) {
+		visits[i] = (struct visiting){{visit, visit_done}, stage};
+		assert_int_equal(worker_post_flow_visit(stage->workers[i], &visits[i].visit), 0);
+	}
+	for (unsigned i = 0; i < WORKERS; i++)
+		wait_for(&stage->visited);
+	return atomic_load(&stage->visited_flows);
+}
+
+static unsigned worker_of(int fd)
+{
+	struct address address = {0};
+	socklen_t length = sizeof(address);
+
+	assert_int_equal(getsockname(fd, &address.any, &length), 0);
+	return transport_udp_worker(&address, WORKERS);
+}
+
+/* Another port of the phone, as a NAT that has forgotten the first makes one: at the other worker. */
+static void client_moves(struct stage *stage)
+{
+	unsigned before = worker_of(stage->client), port;
+
+	for (;;) {
+		int fd = bound_socket(SOCK_DGRAM, "127.0.30.4", &port);
+
+		if (worker_of(fd) == before) {
+			close(fd); /* the kernel gives the next one another port */
+			continue;
+		}
+		close(stage->client);
+		stage->client = fd;
+		connect_to(fd, stage->access);
+		return;
+	}
+}
+
+static void calls_follow_a_client_that_comes_to_the_other_worker(void **state)
+{
+	char text[8192], old_token[FLOW_TOKEN_TEXT_MAX];
+	int fds[CORE_CONNECTIONS];
+	struct stage stage;
+
+	stage_start(&stage);
+	client_registers_as(&stage, OUTBOUND);
+	for (unsigned times = 0; times < 3; times++) { /* there, back, and there again */
+		memcpy(old_token, stage.token, sizeof(old_token));
+		client_moves(&stage);
+		client_registers_as(&stage, OUTBOUND);
+		assert_string_not_equal(stage.token, old_token);
+		while (count_flows(&stage) != 1) /* until the other has heard of it */
+			;
+	}
+	memcpy(stage.token, old_token, sizeof(old_token));
+	connect_core(&stage, fds);
+	for (unsigned i = 0; i < CORE_CONNECTIONS; i++) {
+		core_asks(&stage, fds[i], i);
+		client_hear(&stage, i, text, sizeof(text));
+		answer(stage.client, text, "200 OK", "");
+		hear(fds[i], text, sizeof(text));
+		assert_memory_equal(text, "SIP/2.0 200 ", 12);
+		close(fds[i]);
+	}
+	stage_stop_at_once(&stage);
+}
+
 /* Letters that nobody reads any more are dropped, and a visit is told its end all the same. */
 static void letters_to_a_worker_that_has_left_are_dropped(void **state)
 {
@@ -532,6 +616,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request_that_lands_on_the_other_worker_reaches_the_client),
+		cmocka_unit_test(calls_follow_a_client_that_comes_to_the_other_worker),
 		cmocka_unit_test(a_stop_waits_for_answers_by_way_of_the_other_worker),
 		cmocka_unit_test(a_stopping_worker_takes_no_new_work),
 		cmocka_unit_test(probes_and_visits_are_answered_by_each_worker),
