@@ -27,6 +27,7 @@ socklen_t address_length(const struct address *address);
 uint16_t address_port(const struct address *address);
 void address_set_port(struct address *address, uint16_t port);
 bool address_is_wildcard(const struct address *address);                   /* 0.0.0.0 or :: */
+bool address_is_link_local(const struct address *address);                 /* fe80::/10 */
 bool address_equal(const struct address *a, const struct address *b);      /* with port */
 bool address_equal_host(const struct address *a, const struct address *b); /* without */
 uint64_t address_hash(const struct address *address);                      /* with port */
@@ -41,7 +42,7 @@ bool address_parse(struct slice text, struct address *out);
 const char *address_format(const struct address *address, char text[ADDRESS_TEXT_MAX]);
 const char *address_format_host(const struct address *address, char text[ADDRESS_TEXT_MAX]);
 
-/* 10.0.0.0/16, 2001:db8::/32, or a bare address (all bits). */
+/* 10.0.0.0/16, 2001:db8::/32, or a bare address (all bits). ::ffff:10.0.0.0/112 is 10.0.0.0/16. */
 struct address_range {
 	struct address base;
 	uint8_t bits;

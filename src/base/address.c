@@ -11,6 +11,7 @@
 
 #define V4_BITS 32
 #define V6_BITS 128
+#define V4_MAPPED_BITS 96 /* ::ffff:0:0/96 */
 
 socklen_t address_length(const struct address *address)
 {
@@ -49,6 +50,11 @@ bool address_is_wildcard(const struct address *address)
 	if (address->family == AF_INET)
 		return address->v4.sin_addr.s_addr == htonl(INADDR_ANY);
 	return address->family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address->v6.sin6_addr);
+}
+
+bool address_is_link_local(const struct address *address)
+{
+	return address->family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&address->v6.sin6_addr);
 }
 
 bool address_equal_host(const struct address *a, const struct address *b)
@@ -220,13 +226,20 @@ bool address_range_parse(struct slice text, struct address_range *out)
 {
 	struct slice bits_text, host = slice_split(text, '/', &bits_text);
 	struct address_range range;
+	bool host_is_v6;
 	uint64_t bits;
 
 	if (!address_parse_host(host, 0, &range.base))
 		return false;
-	bits = range.base.family == AF_INET ? V4_BITS : V6_BITS;
+	host_is_v6 = range.base.family == AF_INET6;
+	bits = host_is_v6 ? V6_BITS : V4_BITS;
 	if (host.length < text.length && !slice_to_uint(bits_text, bits, &bits))
 		return false;
+	if (bits >= V4_MAPPED_BITS) {
+		address_normalise(&range.base); /* as the addresses that are compared with it */
+		if (range.base.family == AF_INET && host_is_v6)
+			bits -= V4_MAPPED_BITS;
+	}
 	range.bits = (uint8_t)bits;
 	*out = range;
 	return true;

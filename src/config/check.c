@@ -96,8 +96,8 @@ static void check_access_listener(const struct check *check, unsigned index)
 		         "\"path\" on the access side, expected it on a core listener, found true");
 }
 
-/* Two that would fight for one port: the same address, or one of them a wildcard. IPv6 sockets are made
- * IPV6_V6ONLY, so families do not meet. */
+/* Two that would fight for one port: the same address, or one of them a wildcard. [::] leaves IPv4 to
+ * the listener that asks for it, so families do not meet. */
 static bool binds_clash(const struct address *a, const struct address *b)
 {
 	if (a->family == AF_UNSPEC || a->family != b->family || address_port(a) != address_port(b))
@@ -172,6 +172,24 @@ static void check_listeners(const struct check *check)
 
 /* ---- sites ---- */
 
+/* [::] serves IPv4 too unless another listener of the kind has that port in IPv4. */
+static bool is_dual(const struct config *config, unsigned index)
+{
+	const struct config_listener *listener = &config->listeners[index];
+
+	if (listener->bind.family != AF_INET6 || !address_is_wildcard(&listener->bind))
+		return false;
+	for (unsigned i = 0; i < config->listener_count; i++) {
+		const struct config_listener *other = &config->listeners[i];
+
+		if (other->bind.family == AF_INET &&
+		    (other->transport == CONFIG_UDP) == (listener->transport == CONFIG_UDP) &&
+		    address_port(&other->bind) == address_port(&listener->bind))
+			return false;
+	}
+	return true;
+}
+
 /* The core listener whose name goes into the Via toward this target. */
 static bool has_way(const struct config *config, const struct config_target *target)
 {
@@ -190,7 +208,8 @@ static bool has_way(const struct config *config, const struct config_target *tar
 		if ((listener->transport == target->transport ||
 		     (target->host != NULL && !target->has_transport &&
 		      target->transport != CONFIG_TLS)) &&
-		    (listener->bind.family == target->address.family || target->host != NULL))
+		    (target->host != NULL || listener->bind.family == target->address.family ||
+		     is_dual(config, i)))
 			return true;
 	}
 	return config->listener_count == 0;

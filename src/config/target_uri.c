@@ -70,5 +70,7 @@ const char *target_uri_parse(struct slice text, struct config_target *target, st
 		expected = parse_param(slice_split(rest, ';', &rest), target);
 	if (expected == NULL && host->length == 0)
 		address_normalise(&target->address);
+	if (expected == NULL && host->length == 0 && address_is_link_local(&target->address))
+		expected = "a SIP URI with an address that is not link-local";
 	return expected;
 }

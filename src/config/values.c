@@ -170,7 +170,7 @@ static void read_host_port(const struct value *value)
 		return;
 	}
 	if (address_parse_host(host, port, &address)
-	            ? address_is_wildcard(&address)
+	            ? address_is_wildcard(&address) || address_is_link_local(&address)
 	            : !value_is_domain(host) ||
 	                      isdigit((unsigned char)host.data[host.length - 1])) {
 		value_wrong(value, value->node, "HOST:PORT that peers can reach");
@@ -179,14 +179,34 @@ static void read_host_port(const struct value *value)
 	set_text(value, text);
 }
 
+/* A link-local address means nothing without its zone (RFC 4007), and that nothing to anybody else: no Via,
+ * Path or Record-Route could name it. */
+static bool is_link_local(struct slice text, const struct address *address)
+{
+	return address_is_link_local(address) ||
+	       (slice_index(text, '%') >= 0 &&
+	        slice_starts_with_nocase(text, SLICE_LITERAL("[fe80:")));
+}
+
 static bool parse_bind(const struct value *value, struct address *out)
 {
-	struct slice text = slice_from_string(value->node->text);
+	struct address address = {.family = AF_UNSPEC};
+	struct slice text = SLICE_NONE;
+	const char *expected = NULL;
 
-	if (value->node->kind == NODE_TEXT && address_parse(text, out) && address_port(out) != 0)
-		return true;
-	value_wrong(value, value->node, "ADDRESS:PORT with an IP address, IPv6 in brackets");
-	return false;
+	if (value->node->kind == NODE_TEXT)
+		text = slice_from_string(value->node->text);
+	if (!address_parse(text, &address) || address_port(&address) == 0)
+		expected = "ADDRESS:PORT with an IP address, IPv6 in brackets";
+	if (is_link_local(text, &address))
+		expected = "an address that others can reach, not a link-local address";
+	if (expected != NULL) {
+		value_wrong(value, value->node, expected);
+		return false;
+	}
+	address_normalise(&address);
+	*out = address;
+	return true;
 }
 
 static void read_bind(const struct value *value)

@@ -4,7 +4,7 @@ A Lab belongs to one scene. It hands out addresses, starts programs, and when th
 them and tells whether one of them crashed or a sanitizer spoke.
 """
 
-from .address import Block
+from .address import Block, Ports, host_port
 from .baresip import Baresip
 from .bono import Bono, program
 from .certificates import Authority
@@ -22,7 +22,7 @@ from .web import BrokenWeb, Refused, WebClient
 
 __all__ = [
     "Authority", "Baresip", "Block", "Bono", "BrokenWeb", "Client", "KamailioEdge",
-    "KamailioSprout", "Knot", "Lab", "LyingServer", "Message", "Process", "Refused", "Scene",
-    "ScriptedSprout", "Sipp", "SproutSim", "TcpClient", "UdpClient", "WebClient", "program",
-    "request", "response", "token_of", "until",
+    "KamailioSprout", "Knot", "Lab", "LyingServer", "Message", "Ports", "Process", "Refused", "Scene",
+    "ScriptedSprout", "Sipp", "SproutSim", "TcpClient", "UdpClient", "WebClient", "host_port",
+    "program", "request", "response", "token_of", "until",
 ]

@@ -3,6 +3,16 @@
 import os
 import socket
 
+
+def family(ip):
+    return socket.AF_INET6 if ":" in ip else socket.AF_INET
+
+
+def host_port(address):
+    """As it stands in a URI: ("::1", 5060) is [::1]:5060."""
+    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+
+
 # 127.0.x.y is left to people and to the demo.
 FIRST, LAST = 20, 89
 CLAIM_PORT = 39999
@@ -38,4 +48,31 @@ class Block:
         return self.ip(self.next_client)
 
     def release(self):
+        self.claim.close()
+
+
+class Ports:
+    """Ten ports of ::1 of one's own: loopback has but one address in IPv6."""
+
+    FIRST, LAST = 29000, 31990      # below what the kernel gives away by itself
+
+    def __init__(self):
+        count = (self.LAST - self.FIRST) // 10
+        start = os.getpid() * 7919 % count
+        for step in range(count):
+            self.first = self.FIRST + (start + step) % count * 10
+            self.claim = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+            try:
+                self.claim.bind(("::1", self.first + 9))
+                self.claim.listen(1)
+                return
+            except OSError:
+                self.claim.close()
+        raise RuntimeError("no free ports of ::1")
+
+    def port(self, index):
+        assert index < 9
+        return self.first + index
+
+    def stop(self):
         self.claim.close()

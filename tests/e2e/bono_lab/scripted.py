@@ -5,6 +5,7 @@ import selectors
 import socket
 import threading
 
+from .address import family, host_port
 from .sip import Message, cut_message, request, unique
 from .wait import PATIENCE
 
@@ -21,9 +22,9 @@ class ScriptedSprout:
         self.kept_requests, self.kept_responses = [], []
         self.all = []           # every message but probes
         self.probes = 0
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp = socket.socket(family(ip), socket.SOCK_DGRAM)
         self.udp.bind(self.address)
-        self.tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.tcp = socket.socket(family(ip), socket.SOCK_STREAM)
         self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.tcp.bind(self.address)
         self.tcp.listen(64)
@@ -125,11 +126,10 @@ class ScriptedSprout:
         """Answer the next REGISTER with 200 as a registrar does; gives the REGISTER."""
         register = self.expect("REGISTER", patience, call_id)
         aor = register.get("to").split(";tag=")[0].strip("<> ")
-        ip, port = self.address
         answer = [("Contact", f"{register.get('contact')};expires={expires}")]
         answer += [("Path", path) for path in register.lines("path")]
         if service_route:
-            answer.append(("Service-Route", f"<sip:orig@{ip}:{port};transport="
+            answer.append(("Service-Route", f"<sip:orig@{host_port(self.address)};transport="
                                             f"{register.transport};lr;orig>"))
         answer.append(("P-Associated-URI", ", ".join(
             f"<{uri}>" for uri in (identities or [aor]))))
@@ -163,7 +163,7 @@ class CoreWay:
         """A request to a registered contact: its URI, and its Path as Route (RFC 3327 5.4)."""
         extra = [("Route", item) for item in path]
         if method in ("INVITE", "SUBSCRIBE"):
-            extra.append(("Contact", f"<sip:caller@{self.end.address[0]}:{self.end.address[1]}"
+            extra.append(("Contact", f"<sip:caller@{host_port(self.end.address)}"
                                      f";transport={self.end.transport.lower()}>"))
         more.setdefault("user", "caller")
         return request(method, contact_uri, self.end.via(), extra + list(headers), body,

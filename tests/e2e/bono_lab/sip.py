@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 
+from .address import family, host_port
 from .wait import PATIENCE
 
 COMPACT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length",
@@ -173,7 +174,7 @@ def response(to, status, reason="", headers=(), body=b"", tag=None):
 
 def options_to(client, edge):
     """The question every SIP element answers (RFC 3261 11)."""
-    return request("OPTIONS", f"sip:{edge[0]}:{edge[1]}", client.via(),
+    return request("OPTIONS", f"sip:{host_port(edge)}", client.via(),
                    [("Accept", "application/sdp")])
 
 
@@ -206,11 +207,11 @@ class Endpoint:
         self.edge = None
 
     def via(self, rport=True, branch=None):
-        return (f"SIP/2.0/{self.transport} {self.address[0]}:{self.address[1]}"
+        return (f"SIP/2.0/{self.transport} {host_port(self.address)}"
                 f"{';rport' if rport else ''};branch={branch or 'z9hG4bK' + unique('b')}")
 
     def contact(self, user="alice"):
-        return (f"<sip:{user}@{self.address[0]}:{self.address[1]}"
+        return (f"<sip:{user}@{host_port(self.address)}"
                 f"{';transport=tcp' if self.transport == 'TCP' else ''}>")
 
     def pump(self, timeout):
@@ -279,7 +280,7 @@ class UdpClient(Endpoint):
     def __init__(self, ip, edge, port=5060):
         super().__init__()
         self.edge = edge
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket = socket.socket(family(ip), socket.SOCK_DGRAM)
         self.socket.bind((ip, port))
         self.address = self.socket.getsockname()
 
@@ -308,7 +309,7 @@ class TcpClient(Endpoint):
     def __init__(self, ip, edge, port=0):
         super().__init__()
         self.edge = edge
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.socket = socket.socket(family(ip), socket.SOCK_STREAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.bind((ip, port))

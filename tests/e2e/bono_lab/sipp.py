@@ -1,5 +1,6 @@
 """SIPp with a scenario of sipp-scenarios/."""
 
+from .address import host_port
 from .bono import ROOT
 from .process import Process
 
@@ -12,15 +13,16 @@ class Sipp(Process):
     count = 0
 
     def __init__(self, lab, scenario, edge, transport="udp", user="alice", peer="bob", key=None,
-                 domain="example.net", port=5060, calls=1, timeout="30s", core="", extra=()):
+                 domain="example.net", port=5060, calls=1, timeout="30s", core="", extra=(),
+                 ip=None):
         Sipp.count += 1
         self.scenario = scenario
-        self.ip = lab.client_ip()
+        self.ip = ip or lab.client_ip()
         stem = f"sipp-{Sipp.count}-{scenario}"
         self.words_path = lab.path(f"{stem}.words")
         self.messages_path = lab.path(f"{stem}.messages")
         self.errors_path = lab.path(f"{stem}.errors")
-        argv = ["sipp", f"{edge[0]}:{edge[1]}", "-sf", SCENARIOS / f"{scenario}.xml",
+        argv = ["sipp", host_port(edge), "-sf", SCENARIOS / f"{scenario}.xml",
                 "-t", "u1" if transport == "udp" else "t1", "-i", self.ip, "-p", port,
                 "-key", "user", user, "-key", "peer", peer, "-key", "domain", domain,
                 "-key", "core", core,
