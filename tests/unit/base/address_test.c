@@ -149,6 +149,10 @@ static void ranges_contain_what_shares_their_bits(void **state)
 		{"2001:db8::/33", "[2001:db8:8000::1]:1", false},
 		{"[2001:db8::1]", "[2001:db8::1]:1", true},
 		{"::1/128", "[::1]:1", true},
+		{"::ffff:10.0.0.0/112", "10.0.255.255:1", true},
+		{"::ffff:10.0.0.0/112", "10.1.0.0:1", false},
+		{"::ffff:192.0.2.7", "192.0.2.7:9", true},
+		{"::ffff:192.0.2.7", "192.0.2.6:9", false},
 	};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {

@@ -472,6 +472,20 @@ static void core_listener_needs_allow(void **state)
 	assert_fault("    allow: [10.0.0.0/16]\n", "", "9:5", "missing key \"allow\"");
 }
 
+/* Its zone means nothing to those whom we would name it to. */
+static void link_local_address_is_refused_wherever_we_would_be_named_by_it(void **state)
+{
+	assert_fault("transport: udp, bind: \"192.0.2.1:5060\"",
+	             "transport: udp, bind: \"[fe80::1]:5060\"", "7:53",
+	             "expected an address that others can reach, not a link-local address");
+	assert_fault("transport: udp, bind: \"192.0.2.1:5060\"",
+	             "transport: udp, bind: \"[fe80::1%eth0]:5060\"", "7:53",
+	             "expected an address that others can reach, not a link-local address");
+	assert_fault("transport: udp, bind: \"192.0.2.1:5060\"",
+	             "transport: udp, bind: \"192.0.2.1:5060\", advertise: \"[fe80::1]:5060\"",
+	             "7:82", "HOST:PORT that peers can reach");
+}
+
 static void wildcard_core_bind_needs_advertise(void **state)
 {
 	assert_fault("bind: \"10.0.0.10:5058\"\n    allow: [10.0.0.0/16]\n",
@@ -756,6 +770,7 @@ int main(void)
 		cmocka_unit_test(transports_are_those_of_rfc3261_and_rfc7118),
 		cmocka_unit_test(node_stands_in_one_of_the_sites),
 		cmocka_unit_test(core_listener_needs_allow),
+		cmocka_unit_test(link_local_address_is_refused_wherever_we_would_be_named_by_it),
 		cmocka_unit_test(wildcard_core_bind_needs_advertise),
 		cmocka_unit_test(wildcard_access_bind_may_be_nameless),
 		cmocka_unit_test(access_listener_has_no_core_keys),
