@@ -31,7 +31,8 @@ enum health_input {
 	HEALTH_PROBE_OK,         /* any final answer but 503 */
 	HEALTH_PROBE_OVERLOADED, /* 503 to a probe; value: Retry-After in ms, 0 none */
 	HEALTH_PROBE_TIMED_OUT,
-	HEALTH_PROBE_REFUSED,    /* connection refused, reset, ICMP, no route */
+	HEALTH_PROBE_REFUSED, /* connection refused, reset, ICMP, no route */
+	HEALTH_PROBE_TLS, /* TLS failed: who answers there is not believed, or does not believe us */
 	HEALTH_TRAFFIC_ANSWERED, /* a request had its first answer */
 	HEALTH_TRAFFIC_REFUSED,  /* refused or unreachable: nobody listens */
 	HEALTH_TRAFFIC_RESET,    /* an open connection broke */
@@ -54,6 +55,7 @@ enum health_reason {
 	HEALTH_REASON_PROBES_ANSWERED,
 	HEALTH_REASON_PROBES_LOST,
 	HEALTH_REASON_PROBE_REFUSED,
+	HEALTH_REASON_PROBE_TLS,
 	HEALTH_REASON_PROBE_503,
 	HEALTH_REASON_TRAFFIC_REFUSED,
 	HEALTH_REASON_TRAFFIC_RESET,

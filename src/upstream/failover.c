@@ -309,7 +309,7 @@ void failover_probe_result(struct failover *failover, uint32_t target_id, uint32
 {
 	struct watch *watch = watch_of(failover, target_id);
 
-	ASSERT(result <= HEALTH_PROBE_REFUSED);
+	ASSERT(result <= HEALTH_PROBE_TLS);
 	if (watch == NULL || !watch->in_flight ||
 	    !health_probe_is_current(&watch->health, generation))
 		return;

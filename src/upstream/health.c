@@ -41,6 +41,7 @@ static const struct {
 	[HEALTH_REASON_PROBES_ANSWERED] = {"probes_answered", "probes answered"},
 	[HEALTH_REASON_PROBES_LOST] = {"probes_lost", "probes lost"},
 	[HEALTH_REASON_PROBE_REFUSED] = {"probe_refused", "probe refused"},
+	[HEALTH_REASON_PROBE_TLS] = {"probe_tls", "TLS failed"},
 	[HEALTH_REASON_PROBE_503] = {"probe_503", "probe answered 503"},
 	[HEALTH_REASON_TRAFFIC_REFUSED] = {"traffic_refused", "request refused"},
 	[HEALTH_REASON_TRAFFIC_RESET] = {"traffic_reset", "connections reset"},
@@ -461,6 +462,8 @@ static bool on_probe_result(struct health *health, enum health_input input, uint
 		return verdict_overloaded(health, HEALTH_REASON_PROBE_503, now_ms);
 	case HEALTH_PROBE_REFUSED:
 		return verdict_miss(health, HEALTH_REASON_PROBE_REFUSED, now_ms);
+	case HEALTH_PROBE_TLS:
+		return verdict_miss(health, HEALTH_REASON_PROBE_TLS, now_ms);
 	default:
 		return verdict_miss(health, HEALTH_REASON_PROBES_LOST, now_ms);
 	}
@@ -474,6 +477,7 @@ bool health_on_input(struct health *health, enum health_input input, uint64_t va
 	case HEALTH_PROBE_OVERLOADED:
 	case HEALTH_PROBE_TIMED_OUT:
 	case HEALTH_PROBE_REFUSED:
+	case HEALTH_PROBE_TLS:
 		return on_probe_result(health, input, value, now_ms);
 	case HEALTH_TRAFFIC_ANSWERED: /* only probes bring a target back from DOWN */
 		evidence_call_answered(health, 1, now_ms);

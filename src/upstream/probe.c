@@ -95,7 +95,13 @@ static void on_response(void *arg, struct client_txn *txn, struct message **resp
 
 static void on_failed(void *arg, struct client_txn *txn, enum txn_failure failure)
 {
-	probe_finish(arg, failure == TXN_TIMEOUT ? HEALTH_PROBE_TIMED_OUT : HEALTH_PROBE_REFUSED);
+	enum health_input result = HEALTH_PROBE_REFUSED;
+
+	if (failure == TXN_TIMEOUT)
+		result = HEALTH_PROBE_TIMED_OUT;
+	else if (client_txn_error(txn) == EPROTO) /* as the worker says CLOSE_TLS */
+		result = HEALTH_PROBE_TLS;
+	probe_finish(arg, result);
 }
 
 /* Only of a transaction that neither answered nor failed. */

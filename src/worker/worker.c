@@ -38,6 +38,8 @@ static int errno_of(enum close_reason reason)
 		return EHOSTUNREACH;
 	case CLOSE_CONNECT_TIMEOUT:
 		return ETIMEDOUT;
+	case CLOSE_TLS:
+		return EPROTO;
 	default:
 		return ECONNRESET;
 	}

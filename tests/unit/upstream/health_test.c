@@ -32,6 +32,7 @@ static const struct word {
 	{"503for9s", HEALTH_PROBE_OVERLOADED, 9000},
 	{"lost", HEALTH_PROBE_TIMED_OUT, 0},
 	{"noport", HEALTH_PROBE_REFUSED, 0},
+	{"notls", HEALTH_PROBE_TLS, 0},
 	{"answered", HEALTH_TRAFFIC_ANSWERED, 0},
 	{"refused", HEALTH_TRAFFIC_REFUSED, 0},
 	{"reset", HEALTH_TRAFFIC_RESET, 0},
@@ -128,71 +129,71 @@ static const struct {
 } table[] = {
 	{"",
          TARGET_UNKNOWN,
-         {"UP probes_answered", "OVERLOADED probe_503", "=", "=", "=", "DOWN traffic_refused", "=",
-          "=", "=", "=", "=", "=", "DRAINING operator", "=", "DRAINING removed", "="}},
+         {"UP probes_answered", "OVERLOADED probe_503", "=", "=", "=", "=", "DOWN traffic_refused",
+          "=", "=", "=", "=", "=", "=", "DRAINING operator", "=", "DRAINING removed", "="}},
 	{"probe ok",
          TARGET_UP,
-         {"=", "OVERLOADED probe_503", "=", "=", "=", "DOWN traffic_refused", "=", "=", "=",
+         {"=", "OVERLOADED probe_503", "=", "=", "=", "=", "DOWN traffic_refused", "=", "=", "=",
           "DEGRADED slow", "DEGRADED lossy", "=", "DRAINING operator", "=", "DRAINING removed",
           "="}},
 	/* one step before each of the edges */
 	{"probe ok lost",
          TARGET_UP,
-         {"=", "OVERLOADED probe_503", "DOWN probes_lost", "DOWN probe_refused", "=",
-          "DOWN traffic_refused", "DOWN traffic_reset", "=", "=", "DEGRADED slow", "DEGRADED lossy",
-          "=", "DRAINING operator", "=", "DRAINING removed", "="}},
+         {"=", "OVERLOADED probe_503", "DOWN probes_lost", "DOWN probe_refused", "DOWN probe_tls",
+          "=", "DOWN traffic_refused", "DOWN traffic_reset", "=", "=", "DEGRADED slow",
+          "DEGRADED lossy", "=", "DRAINING operator", "=", "DRAINING removed", "="}},
 	{"probe ok silent +500",
          TARGET_UP,
-         {"=", "OVERLOADED probe_503", "=", "=", "=", "DOWN traffic_refused", "=",
+         {"=", "OVERLOADED probe_503", "=", "=", "=", "=", "DOWN traffic_refused", "=",
           "DOWN traffic_silent", "=", "DEGRADED slow", "DEGRADED lossy", "=", "DRAINING operator",
           "=", "DRAINING removed", "="}},
 	{"probe ok busy busy",
          TARGET_UP,
-         {"=", "OVERLOADED probe_503", "=", "=", "=", "DOWN traffic_refused", "=", "=",
+         {"=", "OVERLOADED probe_503", "=", "=", "=", "=", "DOWN traffic_refused", "=", "=",
           "OVERLOADED traffic_503", "DEGRADED slow", "DEGRADED lossy", "=", "DRAINING operator",
           "=", "DRAINING removed", "="}},
 	{"probe ok slow",
          TARGET_DEGRADED,
-         {"=", "OVERLOADED probe_503", "=", "=", "=", "DOWN traffic_refused", "=", "=", "=", "=",
-          "=", "=", "DRAINING operator", "=", "DRAINING removed", "="}},
+         {"=", "OVERLOADED probe_503", "=", "=", "=", "=", "DOWN traffic_refused", "=", "=", "=",
+          "=", "=", "=", "DRAINING operator", "=", "DRAINING removed", "="}},
 	{"probe ok slow +10000",
          TARGET_DEGRADED,
-         {"=", "OVERLOADED probe_503", "=", "=", "=", "DOWN traffic_refused", "=", "=", "=", "=",
-          "=", "UP sound", "DRAINING operator", "=", "DRAINING removed", "="}},
+         {"=", "OVERLOADED probe_503", "=", "=", "=", "=", "DOWN traffic_refused", "=", "=", "=",
+          "=", "=", "UP sound", "DRAINING operator", "=", "DRAINING removed", "="}},
 	/* on trial */
 	{"ok " DEAF "ok ok ok",
          TARGET_DEGRADED,
-         {"=", "OVERLOADED probe_503", "=", "=", "=", "DOWN traffic_refused", "=", "=", "=", "=",
-          "=", "=", "DRAINING operator", "=", "DRAINING removed", "="}},
+         {"=", "OVERLOADED probe_503", "=", "=", "=", "=", "DOWN traffic_refused", "=", "=", "=",
+          "=", "=", "=", "DRAINING operator", "=", "DRAINING removed", "="}},
 	{"ok " DEAF "ok ok ok silent ok",
          TARGET_DEGRADED,
-         {"=", "OVERLOADED probe_503", "=", "=", "=", "DOWN traffic_refused", "=", "DOWN one_way",
-          "=", "=", "=", "=", "DRAINING operator", "=", "DRAINING removed", "="}},
+         {"=", "OVERLOADED probe_503", "=", "=", "=", "=", "DOWN traffic_refused", "=",
+          "DOWN one_way", "=", "=", "=", "=", "DRAINING operator", "=", "DRAINING removed", "="}},
 	{"probe ok 503",
          TARGET_OVERLOADED,
-         {"=", "=", "=", "=", "=", "DOWN traffic_refused", "=", "=", "=", "=", "=", "=",
+         {"=", "=", "=", "=", "=", "=", "DOWN traffic_refused", "=", "=", "=", "=", "=", "=",
           "DRAINING operator", "=", "DRAINING removed", "="}},
 	{"probe ok 503 lost +9000",
          TARGET_OVERLOADED,
-         {"UP retry_after_over", "=", "DOWN probes_lost", "DOWN probe_refused", "=",
-          "DOWN traffic_refused", "=", "=", "=", "=", "=", "=", "DRAINING operator", "=",
+         {"UP retry_after_over", "=", "DOWN probes_lost", "DOWN probe_refused", "DOWN probe_tls",
+          "=", "DOWN traffic_refused", "=", "=", "=", "=", "=", "=", "DRAINING operator", "=",
           "DRAINING removed", "="}},
 	{"probe ok lost lost",
          TARGET_DOWN,
-         {"=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "DRAINING operator", "=",
+         {"=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "DRAINING operator", "=",
           "DRAINING removed", "="}},
 	{"probe ok lost lost ok ok",
          TARGET_DOWN,
          {"UP probes_answered", "OVERLOADED probe_503", "=", "=", "=", "=", "=", "=", "=", "=", "=",
-          "=", "DRAINING operator", "=", "DRAINING removed", "="}},
+          "=", "=", "DRAINING operator", "=", "DRAINING removed", "="}},
 	{"probe ok drain",
          TARGET_DRAINING,
-         {"=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "UP operator", "=",
+         {"=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "UP operator", "=",
           "="}},
 	{"probe ok removed",
          TARGET_DRAINING,
-         {"=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "DRAINING removed", "=", "=",
-          "UP named"}},
+         {"=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "=", "DRAINING removed", "=",
+          "=", "UP named"}},
 };
 
 static void every_state_takes_every_input_as_the_table_says(void **state)
@@ -241,6 +242,8 @@ static void scenes_end_as_told(void **state)
 		{"probe lost probe lost", "DOWN probes_lost"},
 		{"probe ok probe lost", "UP probes_answered"},
 		{"probe ok probe lost probe noport", "DOWN probe_refused"},
+		{"probe ok probe notls probe notls", "DOWN probe_tls"},
+		{"notls notls ok ok ok", "UP probes_answered"},
 		{"probe ok lost ok lost ok lost ok", "UP probes_answered"},
 		{"lost lost ok ok", "DOWN probes_lost"},
 		{"lost lost ok ok ok", "UP probes_answered"},
@@ -480,9 +483,10 @@ static void walk_count(struct walk *walk, enum health_input input, uint64_t valu
 	if (input == HEALTH_PROBE_OK || input == HEALTH_PROBE_OVERLOADED)
 		walk->answered++;
 	if (input == HEALTH_PROBE_TIMED_OUT || input == HEALTH_PROBE_REFUSED ||
-	    input == HEALTH_TRAFFIC_REFUSED)
+	    input == HEALTH_PROBE_TLS || input == HEALTH_TRAFFIC_REFUSED)
 		walk->answered = 0;
-	if (input == HEALTH_PROBE_TIMED_OUT || input == HEALTH_PROBE_REFUSED)
+	if (input == HEALTH_PROBE_TIMED_OUT || input == HEALTH_PROBE_REFUSED ||
+	    input == HEALTH_PROBE_TLS)
 		walk->missed++;
 	if (input <= HEALTH_PROBE_OVERLOADED || input == HEALTH_TRAFFIC_ANSWERED ||
 	    input == HEALTH_TRAFFIC_OVERLOADED)
@@ -570,8 +574,10 @@ static enum health_input walk_input(uint64_t r, uint64_t mood)
 	if (input == HEALTH_INPUTS)
 		input = (r >> 20) % 2 == 0 ? HEALTH_PROBE_OK : HEALTH_TRAFFIC_SILENT;
 
-	if (input == HEALTH_PROBE_TIMED_OUT && (r >> 20) % 8 == 0)
-		input = (r >> 24) % 2 == 0 ? HEALTH_PROBE_REFUSED : HEALTH_TRAFFIC_RESET;
+	if (input == HEALTH_PROBE_TIMED_OUT && (r >> 20) % 16 < 3)
+		input = (r >> 20) % 16 == 0   ? HEALTH_TRAFFIC_RESET
+		        : (r >> 20) % 16 == 1 ? HEALTH_PROBE_REFUSED
+		                              : HEALTH_PROBE_TLS;
 	/* Who is withheld proves little. */
 	if ((r >> 40) % 4 != 0) {
 		if (input == HEALTH_OPERATOR_DRAIN)

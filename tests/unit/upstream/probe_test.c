@@ -302,6 +302,18 @@ static void a_lost_connection_is_told_as_refused(void **state)
 	scene_end(&scene);
 }
 
+static void a_handshake_that_failed_is_told_as_such(void **state)
+{
+	struct scene scene;
+
+	scene_begin(&scene);
+	probe(&scene, 0, 9);
+	txn_table_hop_lost(scene.table, &scene.sent_hop, EPROTO);
+	fake_loop_walk(scene.loop, 1);
+	expect_told(&scene, 1, HEALTH_PROBE_TLS);
+	scene_end(&scene);
+}
+
 static void failures_at_once_are_told_by_the_loop_and_never_from_inside(void **state)
 {
 	static const struct {
@@ -395,6 +407,7 @@ int main(void)
 		cmocka_unit_test(silence_is_told_when_the_time_is_over_and_once),
 		cmocka_unit_test(a_second_answer_is_not_told),
 		cmocka_unit_test(a_lost_connection_is_told_as_refused),
+		cmocka_unit_test(a_handshake_that_failed_is_told_as_such),
 		cmocka_unit_test(failures_at_once_are_told_by_the_loop_and_never_from_inside),
 		cmocka_unit_test(many_probes_are_under_way_at_once),
 		cmocka_unit_test(destroying_tells_nobody_and_leaves_nothing),
