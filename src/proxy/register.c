@@ -91,6 +91,10 @@ static int add_lines(struct incoming *in)
 	buffer_init(&lines);
 	route_write_path(&lines, &self, slice_from_string(flow_token_text(in->flow)), first_hop);
 	buffer_printf(&lines, "P-Visited-Network-ID: \"%s\"\r\n", settings->visited_network);
+	/* TS 24.229 5.2.2.1: a registrar that would lose our Path must say so (420). Whether the client understands
+	 * a Path in the answer is its own to say, by Supported (RFC 3327 5.3). */
+	if (!message_has_option(in->message, HEADER_REQUIRE, "path"))
+		buffer_append_string(&lines, "Require: path\r\n");
 	err = lines.failed ? -ENOMEM : message_prepend_lines(in->message, buffer_slice(&lines));
 	buffer_free(&lines);
 	return err;

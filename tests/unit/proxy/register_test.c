@@ -238,6 +238,57 @@ static void a_challenge_passes_and_teaches_nothing(void **state)
 	assert_int_equal(flow_state(world_flow(world, 1)), FLOW_NEW);
 }
 
+/* TS 24.229 5.2.2.1: the registrar must understand Path; the client says for itself whether it does. */
+static void path_is_required_of_the_registrar_once(void **state)
+{
+	static const char *const cases[][3] = {
+		{"", "path", ""},
+		{"Supported: path, outbound\r\n", "path", "path, outbound"},
+		{"Require: PATH, gruu\r\n", "PATH, gruu", ""},
+		{"Require: gruu\r\n", "path", ""},
+	};
+	struct world *world = *state;
+
+	for (unsigned i = 0; i < ARRAY_LENGTH(cases); i++) {
+		char call_id[16];
+
+		snprintf(call_id, sizeof(call_id), "q%u", i);
+		world_client_register_over(world, 1, call_id, cases[i][0]);
+		assert_string_equal(world_header(world->sent[0].text, "Require"), cases[i][1]);
+		assert_string_equal(world_header(world->sent[0].text, "Supported"), cases[i][2]);
+		assert_int_equal(world_count_lines(world->sent[0].text, "Require"), i == 3 ? 2 : 1);
+		world_answer(world, 0, "403 Forbidden", "");
+		world_forget_sent(world);
+	}
+}
+
+static void what_the_registrar_asks_of_the_client_passes(void **state)
+{
+	static const char *const answers[][2] = {
+		{"420 Bad Extension", "Unsupported: path\r\n"},
+		{"423 Interval Too Brief", "Min-Expires: 300\r\n"},
+		{"439 First Hop Lacks Outbound Support", "Supported: outbound\r\n"},
+		{"305 Use Proxy", "Contact: <sip:other.example.net;lr>\r\n"},
+		{"302 Moved Temporarily", "Contact: <sip:user1@192.0.2.9>;q=0.5\r\n"},
+		{"380 Alternative Service", "Contact: <urn:service:sos>\r\n"},
+		{"494 Security Agreement Required", "Security-Server: ipsec-3gpp;q=0.1\r\n"},
+	};
+	struct world *world = *state;
+
+	for (unsigned i = 0; i < ARRAY_LENGTH(answers); i++) {
+		char call_id[16];
+
+		snprintf(call_id, sizeof(call_id), "s%u", i);
+		world_client_register_over(world, 1, call_id, "");
+		world_answer(world, 0, answers[i][0], answers[i][1]);
+		assert_int_equal(world->sent_count, 2);
+		assert_memory_equal(world->sent[1].text + 8, answers[i][0], 3);
+		assert_contains(world->sent[1].text, answers[i][1]);
+		assert_int_equal(flow_state(world_flow(world, 1)), FLOW_NEW);
+		world_forget_sent(world);
+	}
+}
+
 static void the_answer_goes_back_with_the_clients_via_alone(void **state)
 {
 	struct world *world = *state;
@@ -340,6 +391,8 @@ int main(void)
 		world_test(what_a_client_says_of_its_integrity_is_gone_in_every_spelling),
 		world_test(a_200_makes_the_flow_registered),
 		world_test(a_challenge_passes_and_teaches_nothing),
+		world_test(path_is_required_of_the_registrar_once),
+		world_test(what_the_registrar_asks_of_the_client_passes),
 		world_test(the_answer_goes_back_with_the_clients_via_alone),
 		world_test(a_retransmitted_register_reaches_no_sprout_twice),
 		world_test(without_rport_an_unregistered_client_is_answered_at_its_sent_by),
