@@ -166,6 +166,18 @@ bool emergency_registration(const struct message *request);
 bool emergency_is_of_stranger(struct incoming *in);
 void emergency_request(struct incoming *in);
 
+/* ---- session_timer.c ---- */
+
+/* What was asked of the session; kept in the response context. */
+struct session_timer {
+	uint64_t seconds; /* Session-Expires as it went on; 0: none */
+	bool caller_knows;
+};
+/* 0, -ENOMEM, or -ERANGE: the caller asks for less than we take, 422. */
+int session_timer_request(struct incoming *in, struct session_timer *timer);
+void session_timer_reject(struct incoming *in);
+int session_timer_answer(const struct session_timer *timer, struct message *response);
+
 /* ---- alternative_service.c ---- */
 
 /* The client understands application/3gpp-ims+xml, or the operator says so. */
@@ -262,6 +274,7 @@ struct request_plan {
 	const struct view_target *preferred; /* the Sprout that a route names, or NULL */
 	bool in_dialog;                      /* it stays with `preferred` if it can */
 	bool add_target_route;               /* each attempt gets a Route of its own target */
+	struct session_timer session;        /* filled by context_start */
 	bool terminating;                    /* that Route without `orig`: the caller is none of ours */
 	uint64_t key;                        /* of the address-of-record, for pick */
 	uint64_t flow_id; /* of the client: the flow it came on, where its answer concerns that, or goes to */
@@ -302,6 +315,7 @@ struct response_context {
 	bool fixed, to_peer;
 	bool in_dialog;
 	bool add_target_route, terminating;
+	struct session_timer session;
 	bool answered;    /* a final answer was given to the server transaction */
 	bool provisional; /* an answer above 100 went back */
 	bool cancelled;

@@ -107,6 +107,7 @@ static struct response_context *context_create(struct proxy *proxy, enum sip_met
 	context->fixed = plan->fixed;
 	context->to_peer = plan->to_peer;
 	context->terminating = plan->terminating;
+	context->session = plan->session;
 	context->in_dialog = plan->in_dialog;
 	context->hop = plan->hop;
 	context->add_target_route = plan->add_target_route;
@@ -176,9 +177,17 @@ static void reject_start(struct incoming *in, int err)
 void context_start(struct incoming *in, struct request_plan *plan)
 {
 	struct proxy *proxy = in->proxy;
-	struct response_context *context = context_of_request(in, plan);
-	int err = context != NULL ? 0 : -ENOMEM;
+	struct response_context *context = NULL;
+	int err = session_timer_request(in, &plan->session);
 
+	if (err == -ERANGE) { /* never a REGISTER */
+		session_timer_reject(in);
+		return;
+	}
+	if (err == 0) {
+		context = context_of_request(in, plan);
+		err = context != NULL ? 0 : -ENOMEM;
+	}
 	if (err == 0)
 		err = server_txn_create(proxy->txns, in->message, &in->packet->hop, &in->reply_hop,
 		                        &server_events, context, &context->server);
@@ -343,6 +352,8 @@ static struct bytes *prepare_upstream(struct response_context *context, struct m
 		err = message_append(response, "P-Asserted-Identity", identity);
 	if (err == 0)
 		err = record_route_answer(context, response);
+	if (err == 0)
+		err = session_timer_answer(&context->session, response);
 	if (err != 0 || message_count(response, HEADER_VIA) == 0)
 		return NULL;
 	return message_serialize(response, true);
