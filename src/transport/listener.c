@@ -109,6 +109,9 @@ bool listener_allows(struct listener *listener, const struct address *peer)
 		if (address_range_contains(&settings->allow[i], peer))
 			return true;
 	}
+	if (transport_is_tls(settings->transport) && settings->allow_count == 0 &&
+	    settings->allow_name_count > 0)
+		return true; /* its certificate decides */
 	metrics_add(listener->transport->metrics, METRIC_REJECTED,
 	            settings->transport == TRANSPORT_UDP ? REJECTED_CLASS_PACKET
 	                                                 : REJECTED_CLASS_CONNECTION,

@@ -316,7 +316,7 @@ void tcp_read(struct connection *connection)
 			taken += (size_t)length;
 			connection->heard = true;
 			stream_take(connection, kept + (size_t)length);
-			if ((size_t)length < room)
+			if ((size_t)length < room && !connection->more)
 				return;
 		}
 	}

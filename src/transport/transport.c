@@ -15,7 +15,9 @@
 static const struct transport_kind *const kinds[TRANSPORTS] = {
 	[TRANSPORT_UDP] = &transport_udp,
 	[TRANSPORT_TCP] = &transport_tcp,
+	[TRANSPORT_TLS] = &transport_tcp,
 	[TRANSPORT_WS] = &transport_ws,
+	[TRANSPORT_WSS] = &transport_wss,
 };
 
 /* ---- the end of the turn ---- */
@@ -207,6 +209,8 @@ int transport_create(struct loop *loop, uint8_t worker, const struct transport_s
 	if (err == 0)
 		err = create_stream_parts(transport);
 	if (err == 0)
+		err = tls_worker_create(transport);
+	if (err == 0)
 		err = create_listeners(transport);
 	if (err != 0)
 		goto out;
@@ -235,6 +239,7 @@ void transport_destroy(struct transport **transport)
 	say_goodbye(t);
 	flush(t); /* the last answers */
 	connections_free(t);
+	tls_worker_destroy(t);
 	for (unsigned i = 0; t->listeners != NULL && i < t->settings.listener_count; i++) {
 		listener_stop_accepting(&t->listeners[i]);
 		udp_socket_destroy(&t->listeners[i].shared);

@@ -72,7 +72,9 @@ struct unreachable {
 /* Told once a turn; in one turn there are few peers toward the core, and each is noted once. */
 #define UNREACHABLE_MAX 64
 
-struct udp_slab; /* where datagrams are received */
+struct tls_stream;
+struct tls_worker; /* what TLS has on this worker */
+struct udp_slab;   /* where datagrams are received */
 
 struct transport {
 	struct loop *loop;
@@ -109,6 +111,7 @@ struct transport {
 	size_t scratch_size;
 	struct bytes *pong; /* CRLF */
 	struct websocket_pool web_readers;
+	struct tls_worker *tls;
 	int reserve_fd; /* given up for a moment to turn somebody away when descriptors run out */
 };
 
@@ -239,11 +242,13 @@ struct connection {
 	enum close_reason reason; /* once it is past OPEN */
 	int fd;
 	const struct stream_io *io;
+	struct tls_stream *tls;  /* owned; NULL: none, or over */
 	struct dialled *dialled; /* owned; NULL: accepted, or not over TLS */
 	bool opened_by_us, told, counted;
-	bool heard;         /* a byte has come */
-	bool in_crowd;      /* counted among those of its address */
-	bool held;          /* not read from until it has taken what waits for it */
+	bool heard;    /* a byte has come */
+	bool in_crowd; /* counted among those of its address */
+	bool held;     /* not read from until it has taken what waits for it */
+	bool more; /* io has to tell something at once, though it gave less than there was room for */
 	bool blocked;       /* `writable` waits: until it is connected, or the kernel takes more */
 	unsigned pins;      /* registered flows that hold it */
 	uint64_t active_ms; /* bytes last read or queued */
@@ -364,6 +369,8 @@ void tls_begin(struct connection *connection);
 void tls_shake_soon(struct connection *connection);
 void tls_on_deadline(struct connection *connection);
 void tls_let_go(struct connection *connection);
+int tls_worker_create(struct transport *transport);
+void tls_worker_destroy(struct transport *transport);
 
 /* ---- remote.c ---- */
 int remote_send(struct transport *transport, const struct hop *hop, struct bytes **bytes);
