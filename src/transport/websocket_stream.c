@@ -113,15 +113,22 @@ static int websocket_open(struct transport *transport, struct listener *listener
 
 /* ---- the upgrade ---- */
 
-static void finish_upgrade(struct connection *connection, struct websocket_handshake *handshake)
+/* Counted, and its memory given back. */
+static int answer_upgrade(struct connection *connection, struct websocket_handshake *handshake)
 {
 	struct bytes *answer = buffer_to_bytes(&handshake->answer);
-	const bool accepted = handshake->result == UPGRADE_ACCEPTED;
 
 	metrics_add(connection->transport->metrics, METRIC_WEBSOCKET_UPGRADES, handshake->result, 0,
 	            0, 1);
 	websocket_handshake_free(handshake);
-	if (queue_frame(connection, &answer) != 0)
+	return queue_frame(connection, &answer);
+}
+
+static void finish_upgrade(struct connection *connection, struct websocket_handshake *handshake)
+{
+	const bool accepted = handshake->result == UPGRADE_ACCEPTED;
+
+	if (answer_upgrade(connection, handshake) != 0)
 		connection_abort(connection, CLOSE_LIMIT);
 	else if (!accepted)
 		connection_close(connection, CLOSE_WEBSOCKET);
@@ -164,12 +171,7 @@ void websocket_on_slow(struct connection *connection)
 		say_close(connection, WEBSOCKET_POLICY);
 	} else {
 		websocket_handshake_refuse(UPGRADE_SLOW, &handshake);
-		metrics_add(connection->transport->metrics, METRIC_WEBSOCKET_UPGRADES, UPGRADE_SLOW,
-		            0, 0, 1);
-		struct bytes *answer = buffer_to_bytes(&handshake.answer);
-
-		websocket_handshake_free(&handshake);
-		queue_frame(connection, &answer);
+		answer_upgrade(connection, &handshake); /* if it cannot be said, the FIN says it */
 	}
 	connection_close(connection, CLOSE_SLOW);
 }

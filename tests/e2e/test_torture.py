@@ -1,4 +1,4 @@
-"""The torture messages of RFC 4475 and RFC 5118, from a registered flow, over UDP and TCP.
+"""The torture messages of RFC 4475 and RFC 5118, from a registered flow, over UDP, TCP and WebSocket.
 
 tests/data/torture/expected.tsv tells what must come of each. `forward`: validation (RFC 3261 16.3) passed, so
 the Sprout got it, or a rule that comes later spoke. Bono serves on after each of them.
@@ -8,13 +8,16 @@ import pathlib
 
 import pytest
 
-from bono_lab import Lab, Scene, until
+from bono_lab import Lab, Scene, WebClient, until
 from bono_lab.sip import Message, options_to
 
 DATA = pathlib.Path(__file__).resolve().parent.parent / "data" / "torture"
 SILENT = {"absorb", "drop", "wait", "close"}
 # Answers of 16.3 itself, and of what must be right before it.
 VALIDATION = {400, 416, 420, 482, 483, 505}
+# A WebSocket message is one SIP message (RFC 7118 5) as a datagram is, but what is over is not discarded.
+WEB = {name: "400" for name in ("rfc4475/dblreq.dat", "rfc5118/ipv4-mapped-ipv6.dat",
+                                "rfc5118/ipv6-in-sdp.dat", "rfc5118/mult-ip-in-sdp.dat")}
 
 
 def table():
@@ -24,20 +27,29 @@ def table():
             name, udp, tcp = (field.strip() for field in line.split("\t")[:3])
             rows.append(pytest.param(name, "udp", udp, id=f"{name}-udp"))
             rows.append(pytest.param(name, "tcp", tcp, id=f"{name}-tcp"))
+            rows.append(pytest.param(name, "ws", WEB.get(name, udp), id=f"{name}-ws"))
     return rows
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     lab = Lab(tmp_path_factory.mktemp("torture"))
-    yield Scene(lab)
+    edge = lab.ip(1)
+    yield Scene(lab, listeners=[
+        {"name": "access-udp", "side": "access", "transport": "udp", "bind": f"{edge}:5060"},
+        {"name": "access-tcp", "side": "access", "transport": "tcp", "bind": f"{edge}:5060"},
+        {"name": "access-ws", "side": "access", "transport": "ws", "bind": f"{edge}:5062"},
+        {"name": "core-tcp", "side": "core", "transport": "tcp", "bind": f"{edge}:5058",
+         "allow": ["127.0.0.0/8"], "path": True}])
     lab.close()
 
 
 @pytest.fixture
 def client(scene, request):
     user = "".join(letter for letter in request.node.name if letter.isalnum())
-    started = scene.registered(user, "udp" if request.node.name.endswith("-udp]") else "tcp")
+    transport = request.node.name.rpartition("-")[2].rstrip("]")
+    end = WebClient(scene.lab.ip(98), (scene.bono.ip, 5062)) if transport == "ws" else None
+    started = scene.registered(user, transport, end=end)
     yield started
     started.stop()
 
@@ -94,7 +106,10 @@ def test_torture(scene, client, name, transport, expected):
     raw = (DATA / name).read_bytes()
     faults = counted(scene)
     watch = Watch(scene, client, raw)
-    client.end.send(raw)
+    if transport == "ws":
+        client.end.send_binary(raw)         # some are no UTF-8
+    else:
+        client.end.send(raw)
     wanted = expected.split(",")            # one outcome a message; the last may be a silent one
     spoken = [outcome for outcome in wanted if outcome not in SILENT]
     assert wanted[:len(spoken)] == spoken, "a silent outcome ends what can be told apart"
