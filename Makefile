@@ -24,7 +24,7 @@ CFLAGS_ALL := -std=gnu11 $(OPT) -g -fno-omit-frame-pointer -pthread -Wall -Wextr
 SOFIA_CFLAGS = $(shell pkg-config --cflags sofia-sip-ua | sed 's/-I/-isystem /g')
 LIBS = -lsofia-sip-ua $(shell pkg-config --libs $(PACKAGES)) -lresolv -lwslay -pthread -lm
 
-LAYERS := base sip config metrics loop transport transaction flow upstream proxy worker admin control
+LAYERS := base sip config metrics loop transport transaction flow upstream charging proxy worker admin control
 deps_base := base
 deps_sip := sip base
 deps_config := config base
@@ -34,7 +34,8 @@ deps_transport := transport loop metrics sip base
 deps_transaction := transaction $(deps_transport)
 deps_flow := flow $(deps_transport)
 deps_upstream := upstream transaction config $(deps_transport)
-deps_proxy := proxy upstream flow transaction config $(deps_transport)
+deps_charging := charging loop metrics base
+deps_proxy := proxy charging upstream flow transaction config $(deps_transport)
 deps_worker := worker $(deps_proxy)
 deps_admin := admin $(deps_proxy)
 deps_control := control worker admin $(deps_proxy)
@@ -116,7 +117,7 @@ $(foreach program,$(PROGRAMS),$(eval $(call program_rule,$(program))))
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*/*_test.c))
 # Those whose code runs on several threads, or is called from several: run under TSan too.
-THREADED := loop/% transport/% control/% worker/% base/log_test base/memory_test base/random_test %_threads_test
+THREADED := loop/% transport/% charging/% control/% worker/% base/log_test base/memory_test base/random_test %_threads_test
 THREADED_TESTS := $(filter $(THREADED:%=$(BUILD)/unit/%),$(UNIT_TESTS))
 
 SUPPORT := $(BUILD)/lib/libsupport.a

@@ -5,7 +5,7 @@ BEGIN {
 	rank["sip"] = rank["config"] = rank["metrics"] = 1
 	rank["loop"] = 2
 	rank["transport"] = 3
-	rank["transaction"] = rank["flow"] = rank["upstream"] = 4
+	rank["transaction"] = rank["flow"] = rank["upstream"] = rank["charging"] = 4
 	rank["proxy"] = 5
 	rank["worker"] = rank["admin"] = 6
 	rank["control"] = 7

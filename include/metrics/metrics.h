@@ -63,6 +63,7 @@ enum metrics_label {
 	LABEL_SITE_TO,               /* the same, as label to_site */
 	LABEL_DNS_NAME,              /* metrics_name_dns */
 	LABEL_DNS_RESULT,            /* enum dns_result */
+	LABEL_CHARGING_RESULT,       /* enum charging_result */
 	LABEL_UPGRADE_RESULT,        /* enum upgrade_result */
 	LABEL_LOOP,                  /* metrics_create */
 	LABELS
@@ -174,6 +175,14 @@ enum upgrade_result {
 	UPGRADE_TOO_LARGE,      /* 413 */
 	UPGRADE_SLOW,           /* 408 */
 	UPGRADE_RESULTS
+};
+
+enum charging_result {
+	CHARGING_WRITTEN, /* to the spool */
+	CHARGING_LOST,    /* no room for it, or the disk failed */
+	CHARGING_DELIVERED,
+	CHARGING_REFUSED, /* by Ralf, for good: given up */
+	CHARGING_RETRIED  /* not taken this time: another Ralf, or later */
 };
 
 /* The guard's verdicts but GUARD_PASS, the message's faults but SOUND and GUARDED, the framer's. */

@@ -84,6 +84,7 @@ static const char *const health_reason[] = {
 	"named",
 };
 static const char *const dns_result[] = {"good", "negative", "failed"};
+static const char *const charging_result[] = {"written", "lost", "delivered", "refused", "retried"};
 static const char *const failover_reason[] = {
 	"refused", "reset", "silent", "timeout", "overloaded", "other",
 };
@@ -166,6 +167,7 @@ static const struct {
 	[LABEL_SITE_TO] = {"to_site", NULL, METRICS_SITES_MAX},
 	[LABEL_DNS_NAME] = {"name", NULL, METRICS_NAMES_MAX},
 	[LABEL_DNS_RESULT] = VALUES("result", dns_result),
+	[LABEL_CHARGING_RESULT] = VALUES("result", charging_result),
 	[LABEL_UPGRADE_RESULT] = VALUES("result", upgrade_result),
 	[LABEL_LOOP] = {"loop", NULL, 1},
 };
