@@ -87,6 +87,8 @@ struct config_site {
 	struct config_target discover; /* while loading; moves to names */
 	struct config_target *names;   /* to resolve: `discover`, then named targets */
 	unsigned name_count;
+	char **ralf; /* "host:port" of those that take billing records, in order */
+	unsigned ralf_count;
 };
 
 /* What a client is told when no Sprout can serve it: TS 24.229 5.2.6.3. */
@@ -129,6 +131,12 @@ struct config {
 	struct config_target emergency_route;            /* .uri NULL: none */
 	uint64_t session_expires_ms, session_minimum_ms; /* expires 0: off */
 	enum config_ims restoration_ims;
+
+	bool charging_vector; /* P-Charging-Vector goes with what clients ask of the core */
+	char **charging_ccf, **charging_ecf;
+	unsigned charging_ccf_count, charging_ecf_count;
+	char *charging_ioi;            /* NULL: none */
+	uint64_t charging_spool_bytes; /* of records on disk; used if a site has a Ralf */
 
 	uint64_t limit_message_bytes, limit_connections, limit_flows, limit_transactions;
 	uint64_t limit_connections_per_address, limit_tls_handshakes;

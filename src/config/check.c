@@ -397,6 +397,19 @@ static void check_admin(const struct check *check)
 			         check_listener_node(check, i)->mark.line);
 }
 
+/* TS 32.260 6.1.3: a record that names no one who collects it is of no use to Ralf. */
+static void check_charging(const struct check *check)
+{
+	const struct config *config = check->config;
+
+	for (unsigned i = 0; i < config->site_count; i++)
+		if (config->sites[i].ralf_count > 0 && config->charging_ccf_count == 0 &&
+		    config->charging_ecf_count == 0)
+			fault_at(check->faults, mark_in(site_node(check, i), "ralf"),
+			         "a Ralf without anybody who collects, expected charging.ccf or "
+			         "charging.ecf, found neither");
+}
+
 void config_check(const struct config *config, const struct node *tree, struct faults *faults)
 {
 	struct check check = {config, tree, faults};
@@ -409,6 +422,7 @@ void config_check(const struct config *config, const struct node *tree, struct f
 	check_times(&check);
 	check_flow_timer(&check, "flow_timer", config->flow_timer_ms);
 	check_flow_timer(&check, "flow_timer_udp", config->flow_timer_udp_ms);
+	check_charging(&check);
 	check_admin(&check);
 	config_check_peers(config, tree, faults);
 }

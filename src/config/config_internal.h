@@ -84,6 +84,7 @@ enum schema_type {
 	SCHEMA_NAME,         /* char *: letters, digits, '.', '-', '_' */
 	SCHEMA_DOMAIN,       /* char * */
 	SCHEMA_DOMAINS,      /* list of names: char **, unsigned */
+	SCHEMA_HOST_PORTS,   /* list of name or address, and port: char **, unsigned */
 	SCHEMA_ORIGINS,      /* list of scheme://host[:port]: char **, unsigned */
 	SCHEMA_FILE,         /* char *: a path */
 	SCHEMA_PEM,       /* char *: a path; if relative, from the directory of the configuration */

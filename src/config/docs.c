@@ -26,6 +26,8 @@ static const char *type_words(enum schema_type type)
 		return "name";
 	case SCHEMA_DOMAIN:
 		return "domain";
+	case SCHEMA_HOST_PORTS:
+		return "list of HOST:PORT";
 	case SCHEMA_ORIGINS:
 		return "list of origins";
 	case SCHEMA_DOMAINS:

@@ -68,6 +68,7 @@ static void site_free(struct config_site *site)
 	memory_free(site->name);
 	memory_free(site->advertise);
 	memory_free(site->tls);
+	texts_free(site->ralf, site->ralf_count);
 }
 
 void config_free(struct config **config)
@@ -93,6 +94,9 @@ void config_free(struct config **config)
 	memory_free(c->trunks);
 	memory_free(c->pbxes);
 	memory_free(c->pbx_service_route);
+	texts_free(c->charging_ccf, c->charging_ccf_count);
+	texts_free(c->charging_ecf, c->charging_ecf_count);
+	memory_free(c->charging_ioi);
 	memory_free(c->dns_servers);
 	memory_free(c->node_name);
 	memory_free(c->node_site);

@@ -54,6 +54,14 @@ static bool is_origin(struct slice text)
 	return value_is_domain(host) || address_parse_host(host, 1, &(struct address){0});
 }
 
+static bool is_host_port(struct slice text)
+{
+	struct slice host;
+	uint16_t port;
+
+	return value_split_host_port(text, &host, &port) && port != 0;
+}
+
 static void read_texts(const struct value *value, bool (*is_sound)(struct slice text),
                        const char *expected_list, const char *expected)
 {
@@ -148,6 +156,10 @@ void value_read_list(const struct value *value)
 		           "an origin as browsers print it: https://app.example.net or "
 		           "https://app.example.net:8443 (lower case, no path, not the port that "
 		           "goes without saying)");
+		break;
+	case SCHEMA_HOST_PORTS:
+		read_texts(value, is_host_port, "a list of HOST:PORT, at least one",
+		           "a name or an address, and a port: ralf.example.net:9888");
 		break;
 	case SCHEMA_RANGES:
 		read_ranges(value);

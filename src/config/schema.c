@@ -133,6 +133,10 @@ const struct schema_key schema_keys[] = {
 	{"sites.*.plaintext", SCHEMA_ALLOWED, S(plaintext_allowed), 0, 0, 0, NULL, OPTIONAL, RELOAD,
 	 "`allowed`: this remote site is reached without TLS. Say so only if the sites are "
 	 "joined by something like IPsec."},
+	{"sites.*.ralf", SCHEMA_HOST_PORTS, S(ralf), offsetof(struct config_site, ralf_count), 0, 0, NULL, OPTIONAL,
+	 RESTART,
+	 "HOST:PORT of the Ralfs of this site, which take billing records over HTTP. Those of the node's own site are "
+	 "asked first, then those of the others in their order. Without any there are no records."},
 	{"sites.*.discover", SCHEMA_DISCOVER, S(discover), 0, 0, 0, NULL, OPTIONAL, RELOAD,
 	 "SIP URI with a host name whose Sprouts DNS knows: "
 	 "`sip:scscf.example.net;transport=tcp`. RFC 3263: NAPTR unless it names a transport, SRV "
@@ -231,6 +235,22 @@ const struct schema_key schema_keys[] = {
 	 "Who is told to register anew by a 504 with a body of 3GPP instead of 503: `auto` (who "
 	 "accepts application/3gpp-ims+xml or sends P-Access-Network-Info), `always`, `never`."},
 
+
+	SECTION("charging", OPTIONAL, "What tells the core, and Ralf, whom to bill: RFC 7315, TS 32.260."),
+	{"charging.vector", SCHEMA_TRUTH, C(charging_vector), 0, 0, 0, "false", OPTIONAL, RESTART,
+	 "P-Charging-Vector goes into what clients ask of the core: `icid-value`, `icid-generated-at`, `orig-ioi`."},
+	{"charging.ccf", SCHEMA_DOMAINS, C(charging_ccf), offsetof(struct config, charging_ccf_count), 0, 0, NULL,
+	 OPTIONAL, RESTART,
+	 "Charging collection functions, the first one first: `ccf` of P-Charging-Function-Addresses, and who collects "
+	 "the records that Ralf is given. Without it that header is not written."},
+	{"charging.ecf", SCHEMA_DOMAINS, C(charging_ecf), offsetof(struct config, charging_ecf_count), 0, 0, NULL,
+	 OPTIONAL, RESTART, "Event charging functions, in the same way."},
+	{"charging.ioi", SCHEMA_DOMAIN, C(charging_ioi), 0, 0, 0, NULL, OPTIONAL, RESTART,
+	 "`orig-ioi` of P-Charging-Vector: the name of this network among operators. Without it none is written."},
+	{"charging.spool", SCHEMA_SIZE, C(charging_spool_bytes), 0, 1024 * 1024, 1024ull * 1024 * 1024 * 1024,
+	 "67108864", OPTIONAL, RESTART,
+	 "Bytes of billing records that are kept in node.state_dir while no Ralf takes them; beyond they are lost, and "
+	 "counted."},
 
 	SECTION("limits", OPTIONAL,
 	 "Beyond these, work is refused and counted. Of the whole process."),

@@ -432,6 +432,7 @@ static void read_value(const struct value *value)
 		break;
 	case SCHEMA_DOMAINS:
 	case SCHEMA_ORIGINS:
+	case SCHEMA_HOST_PORTS:
 	case SCHEMA_RANGES:
 	case SCHEMA_ADDRESSES:
 		value_read_list(value);
