@@ -5,6 +5,7 @@
 #ifndef BONO_PROXY_PROXY_H
 #define BONO_PROXY_PROXY_H
 
+#include "charging/charge.h"
 #include "flow/flow_table.h"
 #include "loop/loop.h"
 #include "metrics/metrics.h"
@@ -58,6 +59,11 @@ struct proxy_settings { /* static for the life of the process; lent */
 	uint64_t flow_grace_ms; /* silent for so much longer: the flow ends */
 	bool deregister_lost; /* the outbound bindings of a lost flow are taken off the registrar, */
 	uint64_t deregister_after_ms; /* if the client has not come back by then */
+	/* Charging (RFC 7315): P-Charging-Vector is written; icid-generated-at; our network among operators (NULL:
+	 * not said); the whole value of P-Charging-Function-Addresses (NULL: not written); records are wanted. */
+	bool charging_vector;
+	const char *charging_host, *charging_ioi, *charging_functions;
+	bool charging_records;
 };
 
 struct proxy_ways {
@@ -75,6 +81,8 @@ struct proxy_ways {
 	void (*report)(void *arg, uint32_t target_id, enum health_input input, uint64_t value);
 	/* A request that needed more than one attempt, or was lost, has its answer; lent during the call. NULL: nobody asks. */
 	void (*decided)(void *arg, const struct decision *decision);
+	/* A request has its final answer: for billing; lent during the call. NULL: nobody asks. */
+	void (*charge)(void *arg, const struct charge *charge);
 	/* False while the node is not ready or stopping: OPTIONS to ourselves gets 503. */
 	bool (*is_ready)(void *arg);
 	void *arg;

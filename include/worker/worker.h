@@ -33,6 +33,8 @@ struct worker_reports {
 	void (*on_stats)(void *arg, const struct target_stats *stats, unsigned count);
 	/* A request needed more than one attempt, or was lost; lent during the call. NULL: nobody asks. */
 	void (*on_decision)(void *arg, const struct decision *decision);
+	/* A request has its final answer, for billing; lent during the call. NULL: nobody asks. */
+	void (*on_charge)(void *arg, const struct charge *charge);
 	/* The graceful stop has come to its end here: nothing is owed any more, or the time is over. The
 	 * worker goes on serving the others until it is told to leave. */
 	void (*on_idle)(void *arg, uint8_t worker);

@@ -405,7 +405,7 @@ static void check_charging(const struct check *check)
 	for (unsigned i = 0; i < config->site_count; i++)
 		if (config->sites[i].ralf_count > 0 && config->charging_ccf_count == 0 &&
 		    config->charging_ecf_count == 0)
-			fault_at(check->faults, mark_in(site_node(check, i), "ralf"),
+			fault_at(check->faults, check_mark_in(check_site_node(check, i), "ralf"),
 			         "a Ralf without anybody who collects, expected charging.ccf or "
 			         "charging.ecf, found neither");
 }

@@ -242,6 +242,9 @@ static int build(struct control *control)
 	if (err == 0)
 		err = settings_fill(control);
 	if (err == 0)
+		err = control_charging_start(control->config, control->registry,
+		                             &control->charging);
+	if (err == 0)
 		err = create_workers(control);
 	if (err == 0)
 		err = create_admin(control);
@@ -284,6 +287,7 @@ static void tear_down(struct control *control)
 	for (unsigned i = 0; i < control->worker_count; i++)
 		worker_destroy(&control->workers[i]);
 	memory_free(control->workers);
+	control_charging_stop(&control->charging);
 	for (unsigned i = 0; i < ARRAY_LENGTH(control->signals); i++)
 		if (control->signals[i] != NULL)
 			event_free(control->signals[i]);

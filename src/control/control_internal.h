@@ -32,6 +32,7 @@ struct control {
 	struct worker_settings worker_settings; /* .tls: the book of the start, the keeper's */
 	struct control_charging *charging; /* NULL: no site has a Ralf */
 	struct listener_settings *listeners; /* owned; texts are the configuration's */
+	char *charging_host, *charging_functions; /* owned, of worker_settings */
 	struct worker_settings worker_settings;
 	struct worker **workers;                /* owned; worker_count of them were created */
 	unsigned worker_count, workers_running; /* running: started */

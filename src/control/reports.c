@@ -137,10 +137,20 @@ static void on_idle(void *arg, uint8_t worker)
 	loop_post_always(control->loop, &report->letter);
 }
 
+/* On a worker's thread; charging has one of its own. */
+static void on_charge(void *arg, const struct charge *charge)
+{
+	struct control *control = arg;
+
+	if (control->charging != NULL)
+		control_charge(control->charging, charge);
+}
+
 const struct worker_reports control_reports = {
 	.on_probe_result = on_probe_result,
 	.on_traffic = on_traffic,
 	.on_stats = on_stats,
 	.on_decision = explain_decision,
+	.on_charge = on_charge,
 	.on_idle = on_idle,
 };

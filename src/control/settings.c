@@ -3,6 +3,8 @@
  */
 #include "control_internal.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/memory.h"
@@ -83,6 +85,42 @@ static size_t share(uint64_t limit, unsigned workers)
 	return (size_t)((limit + workers - 1) / workers);
 }
 
+/* ccf=a;ccf=b;ecf=c, RFC 7315 5.5. */
+static void write_functions(const struct config *config, struct buffer *out)
+{
+	for (unsigned i = 0; i < config->charging_ccf_count; i++)
+		buffer_printf(out, "%sccf=%s", out->length > 0 ? ";" : "", config->charging_ccf[i]);
+	for (unsigned i = 0; i < config->charging_ecf_count; i++)
+		buffer_printf(out, "%secf=%s", out->length > 0 ? ";" : "", config->charging_ecf[i]);
+}
+
+static int fill_charging(struct control *control, const char *advertise)
+{
+	const struct config *config = control->config;
+	struct proxy_settings *proxy = &control->worker_settings.proxy;
+	struct buffer functions;
+	int err = 0;
+
+	buffer_init(&functions);
+	write_functions(config, &functions);
+	if (functions.length > 0)
+		control->charging_functions = slice_to_string(buffer_slice(&functions));
+	if (functions.failed || (functions.length > 0 && control->charging_functions == NULL))
+		err = -ENOMEM;
+	buffer_free(&functions);
+	control->charging_host =
+		slice_to_string(slice_of(advertise, (size_t)(strrchr(advertise, ':') - advertise)));
+	if (control->charging_host == NULL)
+		err = -ENOMEM;
+	proxy->charging_vector = config->charging_vector;
+	proxy->charging_host = control->charging_host;
+	proxy->charging_ioi = config->charging_ioi;
+	proxy->charging_functions = control->charging_functions;
+	for (unsigned i = 0; i < config->site_count; i++)
+		proxy->charging_records |= config->sites[i].ralf_count > 0;
+	return err;
+}
+
 int settings_fill(struct control *control)
 {
 	const struct config *config = control->config;
@@ -130,17 +168,21 @@ int settings_fill(struct control *control)
 		.deregister_lost = config->deregister_lost,
 		.deregister_after_ms = config->deregister_after_ms,
 	};
+	err = fill_charging(control, config->listeners[path_listener].advertise);
 	settings->node = flow_token_node_id(slice_from_string(config->node_name));
 	settings->epoch = (uint32_t)(clock_wall_ms() / 1000);
 	settings->flow_limit = share(config->limit_flows, config->workers);
 	settings->transaction_limit = share(config->limit_transactions, config->workers);
 	settings->unregistered_ms = UNREGISTERED_MS;
 	settings->probe_host = config->node_name;
-	return 0;
+	return err;
 }
 
 void settings_free(struct control *control)
 {
 	memory_free(control->listeners);
 	control->listeners = NULL;
+	memory_free(control->charging_host);
+	memory_free(control->charging_functions);
+	control->charging_host = control->charging_functions = NULL;
 }

@@ -187,6 +187,8 @@ static int assert_identities(struct incoming *in, const struct identities *ident
 {
 	int err = trust_apply(in->message, CROSSING_CLIENT_TO_CORE);
 
+	if (err == 0)
+		err = charging_mark_request(in);
 	for (unsigned i = 0; err == 0 && i < identities->count; i++)
 		err = message_append(in->message, "P-Asserted-Identity", identities->values[i]);
 	return err;

@@ -61,6 +61,8 @@ static int edit_request(struct incoming *in, const struct flow *flow, struct rou
 	int err = pop_routes(in);
 
 	if (err >= 0)
+		err = charging_keep_vector(in);
+	if (err == 0)
 		err = trust_apply(in->message, CROSSING_CORE_TO_CLIENT);
 	if (err == 0)
 		err = record_route_to_client(in, flow, note);

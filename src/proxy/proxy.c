@@ -408,6 +408,7 @@ static void take_packet(struct proxy *proxy, const struct packet *packet, bool f
 		take_response(proxy, packet, &in.message);
 	}
 	message_destroy(&in.message);
+	bytes_release(&in.charging_vector);
 }
 
 void proxy_on_packet(struct proxy *proxy, const struct packet *packet, bool framing_fault)

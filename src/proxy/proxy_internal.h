@@ -74,6 +74,7 @@ struct incoming {
 	struct flow *flow;    /* of the client this came from; NULL: none, or from the core */
 	uint64_t
 		moved_key; /* another worker says that the client of its gone flow is here; else 0 */
+	struct bytes *charging_vector; /* owned; what the core said of it; NULL: nothing */
 };
 
 struct branch;
@@ -262,6 +263,16 @@ struct slice connected_identity(const struct message *request, const struct flow
 /* The same for this answer, in which the client may prefer another of its identities. */
 struct slice connected_identity_of_response(const struct response_context *context,
                                             const struct message *response);
+/* ---- charging.c ---- */
+
+/* A request on its way into the core, its sender's own words taken away: ours are added. 0 or -ENOMEM. */
+int charging_mark_request(struct incoming *in);
+/* Before trust_apply: what the core says of its request, for the answers to it. 0 or -ENOMEM. */
+int charging_keep_vector(struct incoming *in);
+/* After trust_apply: an answer on its way into the core. 0 or -ENOMEM. */
+int charging_mark_answer(const struct response_context *context, struct message *response);
+/* A final answer goes back: a billing record, if they are wanted. */
+void charging_tell_answer(const struct response_context *context, int status);
 
 /* ---- response_context.c and attempt.c ---- */
 
@@ -343,6 +354,7 @@ struct response_context {
 	struct registration *registration; /* owned; NULL unless REGISTER */
 	struct route_note route_note;
 	struct bytes *spoilt; /* the request, if an answer came without our Record-Route */
+	struct bytes *charging_vector; /* owned; NULL: none */
 	enum failover_reason last_failure;
 	uint32_t last_site, last_target; /* of the last failed attempt; UINT32_MAX none */
 	unsigned site_failures;          /* in a row in last_site */

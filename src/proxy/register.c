@@ -107,6 +107,8 @@ static int edit_request(struct incoming *in, struct slice aor)
 
 	err = trust_apply(in->message, CROSSING_CLIENT_TO_CORE);
 	if (err == 0)
+		err = charging_mark_request(in);
+	if (err == 0)
 		err = mark_integrity(in, aor);
 	if (err == 0)
 		err = message_remove(in->message, "Route");

@@ -36,6 +36,7 @@ static void free_context(struct grave *grave)
 	bytes_release(&context->base);
 	bytes_release(&context->best);
 	bytes_release(&context->spoilt);
+	bytes_release(&context->charging_vector);
 	buffer_free(&context->cancel_extra);
 	memory_free(context->notes);
 	memory_free(context->connected);
@@ -160,6 +161,8 @@ static struct response_context *context_of_request(struct incoming *in, struct r
 	context->loop_hash = in->loop_hash;
 	context->registration = plan->registration;
 	plan->registration = NULL;
+	context->charging_vector = in->charging_vector;
+	in->charging_vector = NULL;
 	return context;
 }
 
@@ -241,6 +244,7 @@ static void context_answered(struct response_context *context, int status, bool 
 	unsigned side = server_txn_hop(context->server)->side;
 
 	decision_tell(context, status, lost);
+	charging_tell_answer(context, status);
 	context->answered = true;
 	proxy->busy--;
 	timer_stop(loop_timers(proxy->loop), &context->deadline);
@@ -350,6 +354,8 @@ static struct bytes *prepare_upstream(struct response_context *context, struct m
 		err = crossing == CROSSING_NONE ? 0 : trust_apply(response, crossing);
 	if (err == 0 && !slice_is_empty(identity))
 		err = message_append(response, "P-Asserted-Identity", identity);
+	if (err == 0)
+		err = charging_mark_answer(context, response);
 	if (err == 0)
 		err = record_route_answer(context, response);
 	if (err == 0)

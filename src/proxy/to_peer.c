@@ -32,6 +32,8 @@ static void send_to_hop(struct incoming *in, enum peer peer, const struct hop *h
 	int err = route_apply_strict(in->message);
 
 	if (err != -ENOMEM)
+		err = charging_keep_vector(in);
+	if (err == 0)
 		err = trust_apply(in->message, plan.crossing);
 	if (err == 0)
 		err = peer_add_record_routes(in, kind_of(peer), hop, true);

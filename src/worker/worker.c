@@ -153,6 +153,14 @@ static void way_decided(void *arg, const struct decision *decision)
 		worker->reports.on_decision(worker->reports.arg, decision);
 }
 
+static void way_charge(void *arg, const struct charge *charge)
+{
+	struct worker *worker = arg;
+
+	if (worker->reports.on_charge != NULL)
+		worker->reports.on_charge(worker->reports.arg, charge);
+}
+
 static bool way_is_ready(void *arg)
 {
 	return ((struct worker *)arg)->stop_at_ms == UINT64_MAX;
@@ -239,6 +247,7 @@ static int build_proxy(struct worker *worker)
 		.pass_packet = worker_pass_packet,
 		.report = way_report,
 		.decided = way_decided,
+		.charge = way_charge,
 		.is_ready = way_is_ready,
 		.arg = worker,
 	};
