@@ -19,17 +19,17 @@ struct charge {
 	int status;       /* the final answer */
 	uint64_t request_wall_ms, response_wall_ms;
 	struct slice method, call_id;
-	struct slice icid;              /* empty: none known */
-	struct slice from, to;          /* URIs */
-	struct slice request_uri;       /* as it came */
-	struct slice user;              /* URI of the client whom we serve; empty: not known */
-	struct slice access;            /* its P-Access-Network-Info; empty: none */
-	int64_t expires;                /* seconds asked; -1: none */
+	struct slice icid;        /* empty: none known */
+	struct slice from, to;    /* URIs */
+	struct slice request_uri; /* as it came */
+	struct slice user;        /* URI of the client whom we serve; empty: not known */
+	struct slice access;      /* its P-Access-Network-Info; empty: none */
+	int64_t expires;          /* seconds asked; -1: none */
 };
 
-struct charge_settings { /* lent */
-	const char *node;               /* icid-generated-at, Origin */
-	const char *ioi;                /* orig-ioi of requests we put into the network; NULL: none */
+struct charge_settings {  /* lent */
+	const char *node; /* icid-generated-at, Origin */
+	const char *ioi;  /* orig-ioi of requests we put into the network; NULL: none */
 	const char *const *ccf, *const *ecf;
 	unsigned ccf_count, ecf_count;
 };

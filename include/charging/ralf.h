@@ -23,7 +23,8 @@ struct ralf_endpoint { /* lent */
 struct ralf_settings {
 	const struct ralf_endpoint *endpoints; /* in order of preference */
 	unsigned endpoint_count;
-	const struct address *dns_servers; /* none: those of the system; for endpoints with a name */
+	const struct address
+		*dns_servers; /* none: those of the system; for endpoints with a name */
 	unsigned dns_server_count;
 };
 

@@ -104,7 +104,7 @@ struct config {
 	unsigned listener_count;
 	struct config_tls *tls; /* profiles, as in the file */
 	unsigned tls_count;
-	char *tls_ticket_keys;     /* file; NULL: random ones of this process */
+	char *tls_ticket_keys;                         /* file; NULL: random ones of this process */
 	unsigned tls_tickets_line, tls_tickets_column; /* where the file names it */
 	struct config_site *sites; /* the local one first, then as in the file */
 	unsigned site_count;

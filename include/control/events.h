@@ -12,7 +12,14 @@ struct events;
 /* A link that toggles every five seconds fills it in half a day; two megabytes. */
 #define EVENTS_KEPT 4096
 
-enum event_kind { EVENT_TARGET, EVENT_SITE, EVENT_OPERATOR, EVENT_DISCOVERY, EVENT_NODE, EVENT_TLS };
+enum event_kind {
+	EVENT_TARGET,
+	EVENT_SITE,
+	EVENT_OPERATOR,
+	EVENT_DISCOVERY,
+	EVENT_NODE,
+	EVENT_TLS
+};
 
 int events_create(struct events **out);
 void events_destroy(struct events **events);

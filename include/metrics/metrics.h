@@ -108,12 +108,12 @@ enum rejected_reason {
 	REJECTED_QUEUE_FULL,
 	REJECTED_ADDRESS_LIMIT, /* too many connections from one address */
 	REJECTED_DESCRIPTORS,   /* the rest of them is our own reserve */
-	REJECTED_ORIGINATING,  /* a trunk asks to be served as a caller of ours */
-	REJECTED_OFF_NET,      /* the core names a stranger */
-	REJECTED_EMERGENCY,    /* an emergency registration or call that we do not take */
-	REJECTED_INTERVAL,     /* 422 */
-	REJECTED_RESTORATION,  /* who was told to register anew has not */
-	REJECTED_PRIVACY, /* critical, and not ours to give */
+	REJECTED_ORIGINATING,   /* a trunk asks to be served as a caller of ours */
+	REJECTED_OFF_NET,       /* the core names a stranger */
+	REJECTED_EMERGENCY,     /* an emergency registration or call that we do not take */
+	REJECTED_INTERVAL,      /* 422 */
+	REJECTED_RESTORATION,   /* who was told to register anew has not */
+	REJECTED_PRIVACY,       /* critical, and not ours to give */
 	REJECTED_OTHER
 };
 

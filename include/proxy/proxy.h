@@ -48,7 +48,7 @@ struct proxy_settings { /* static for the life of the process; lent */
 	char *const *home_domains;   /* the first one names the home network */
 	unsigned home_domain_count;
 	struct peer_settings peers;
-	uint32_t epoch; /* start of the process, as in flow tokens */
+	uint32_t epoch;                                /* start of the process, as in flow tokens */
 	uint32_t session_expires_s, session_minimum_s; /* RFC 4028; expires 0: off */
 	enum restoration_ims restoration_ims;
 	size_t message_bytes;

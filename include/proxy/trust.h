@@ -48,10 +48,10 @@ bool privacy_is_unavailable(const struct message *request);
 /* What is taken out of the value of one header. */
 enum trust_part {
 	PART_NONE,
-	PART_ACCESS_NETWORK,      /* values of P-Access-Network-Info that claim to be the network's */
-	PART_PRIORITY,            /* psap-callback */
-	PART_HISTORY,             /* URIs of entries that ask for privacy */
-	PART_AUTHORIZATION,       /* integrity-protected */
+	PART_ACCESS_NETWORK, /* values of P-Access-Network-Info that claim to be the network's */
+	PART_PRIORITY,       /* psap-callback */
+	PART_HISTORY,        /* URIs of entries that ask for privacy */
+	PART_AUTHORIZATION,  /* integrity-protected */
 	PART_PROXY_AUTHORIZATION, /* the same */
 	PART_WWW_AUTHENTICATE,    /* ck and ik */
 	PART_PROXY_AUTHENTICATE,  /* the same */

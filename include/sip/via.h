@@ -22,7 +22,7 @@ enum sip_transport {
 	TRANSPORT_WSS,
 	TRANSPORTS
 };
-const char *transport_name(enum sip_transport transport);     /* "udp": labels, config */
+const char *transport_name(enum sip_transport transport); /* "udp": labels, config */
 /* In the transport parameter of a URI: "ws" for both kinds of WebSocket (RFC 7118 5.2.2). */
 const char *transport_uri_name(enum sip_transport transport);
 const char *transport_via_name(enum sip_transport transport); /* "UDP" */

@@ -86,7 +86,8 @@ struct transport_settings {
 	uint64_t connect_timeout_ms;
 	uint64_t idle_ms; /* an access connection that no registered flow pins, silent that long */
 	uint64_t partial_ms; /* a message begun must be whole within this, else closed (slow) */
-	uint64_t first_byte_ms; /* an access connection must have said something by then; 0: idle_ms */
+	uint64_t
+		first_byte_ms; /* an access connection must have said something by then; 0: idle_ms */
 };
 
 #define TLS_HANDSHAKES_DEFAULT 256

@@ -66,8 +66,7 @@ static bool cause_of(const struct charge *charge, int *cause)
 		return false;
 	if (charge->type == CHARGE_STOP)
 		*cause = 0;
-	else if (charge->expires == 0 &&
-	         slice_equal(charge->method, SLICE_LITERAL("SUBSCRIBE")))
+	else if (charge->expires == 0 && slice_equal(charge->method, SLICE_LITERAL("SUBSCRIBE")))
 		*cause = -2;
 	else if (charge->expires == 0 && slice_equal(charge->method, SLICE_LITERAL("PUBLISH")))
 		*cause = -3;
@@ -101,8 +100,8 @@ static json_t *time_stamps(const struct charge *charge, bool *failed)
 {
 	json_t *stamps = json_object();
 
-	set(stamps, "SIP-Request-Timestamp", json_integer((json_int_t)charge->request_wall_ms / 1000),
-	    failed);
+	set(stamps, "SIP-Request-Timestamp",
+	    json_integer((json_int_t)charge->request_wall_ms / 1000), failed);
 	set(stamps, "SIP-Request-Timestamp-Fraction",
 	    json_integer((json_int_t)charge->request_wall_ms % 1000), failed);
 	set(stamps, "SIP-Response-Timestamp",

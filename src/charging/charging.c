@@ -166,8 +166,7 @@ static void drop(struct letter *letter)
 static void on_sync(struct timer *timer, void *arg)
 {
 	struct charging *charging = arg;
-	const uint64_t lost =
-		atomic_exchange_explicit(&charging->lost, 0, memory_order_relaxed);
+	const uint64_t lost = atomic_exchange_explicit(&charging->lost, 0, memory_order_relaxed);
 	int err = spool_sync(charging->spool);
 
 	if (err != 0)

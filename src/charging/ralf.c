@@ -42,8 +42,8 @@ struct posting {
 	struct ralf *ralf;
 	enum posting_state state;
 	struct spool_place place;
-	struct buffer record; /* "CALL-ID JSON" */
-	unsigned endpoint;    /* asked now */
+	struct buffer record;                   /* "CALL-ID JSON" */
+	unsigned endpoint;                      /* asked now */
 	struct evhttp_connection **connections; /* one for each endpoint, made when first needed */
 };
 
@@ -72,9 +72,8 @@ static void endpoint_failed(struct ralf *ralf, unsigned index)
 	if (endpoint->rests_until_ms > now)
 		return; /* told by another posting of the same moment */
 	if (endpoint->rest_ms == 0)
-		log_warning("charging: %s (%s:%u) does not take records",
-		            endpoint->settings->site, endpoint->settings->host,
-		            endpoint->settings->port);
+		log_warning("charging: %s (%s:%u) does not take records", endpoint->settings->site,
+		            endpoint->settings->host, endpoint->settings->port);
 	endpoint->rest_ms = endpoint->rest_ms == 0 ? REST_MIN_MS : endpoint->rest_ms * 2;
 	if (endpoint->rest_ms > REST_MAX_MS)
 		endpoint->rest_ms = REST_MAX_MS;
@@ -169,8 +168,8 @@ static struct evhttp_connection *connection_of(struct posting *posting)
 
 	if (*connection != NULL)
 		return *connection;
-	*connection = evhttp_connection_base_new(loop_base(ralf->loop), ralf->dns, to->host,
-	                                         to->port);
+	*connection =
+		evhttp_connection_base_new(loop_base(ralf->loop), ralf->dns, to->host, to->port);
 	if (*connection == NULL)
 		return NULL;
 	evhttp_connection_set_timeout_tv(*connection, &timeout);

@@ -26,11 +26,11 @@
 struct spool {
 	char *directory;
 	uint64_t max_bytes, bytes;
-	uint64_t first, next;  /* the segments that there are: first .. next-1 */
-	int write_fd;          /* of segment next-1; -1: the next record begins a new one */
-	uint64_t written;      /* to it, with what waits */
-	struct buffer waiting; /* its end */
-	int read_fd;           /* of reading.segment; -1: none */
+	uint64_t first, next;       /* the segments that there are: first .. next-1 */
+	int write_fd;               /* of segment next-1; -1: the next record begins a new one */
+	uint64_t written;           /* to it, with what waits */
+	struct buffer waiting;      /* its end */
+	int read_fd;                /* of reading.segment; -1: none */
 	struct spool_place reading; /* the next to read stands at .offset */
 	struct spool_place done;    /* all before .offset of .segment */
 	bool done_moved;            /* since the cursor was written */
@@ -258,8 +258,8 @@ static int count_segment(struct spool *spool, uint64_t segment, struct buffer *r
 		return err;
 	if (offset < size) {
 		spool->broken++;
-		log_warning("charging: the last %" PRIu64
-		            " bytes of segment %" PRIx64 " are broken, passed over",
+		log_warning("charging: the last %" PRIu64 " bytes of segment %" PRIx64
+		            " are broken, passed over",
 		            size - offset, segment);
 	}
 	return 0;

@@ -27,15 +27,13 @@ struct control {
 	struct events *events;
 	struct decisions *decisions;
 	struct operator_book *book;
-	struct tls_keeper *tls;                 /* NULL: no profile */
-	struct listener_settings *listeners;    /* owned; texts are the configuration's */
-	struct worker_settings worker_settings; /* .tls: the book of the start, the keeper's */
-	struct control_charging *charging; /* NULL: no site has a Ralf */
-	struct listener_settings *listeners; /* owned; texts are the configuration's */
+	struct tls_keeper *tls;                   /* NULL: no profile */
+	struct listener_settings *listeners;      /* owned; texts are the configuration's */
+	struct worker_settings worker_settings;   /* .tls: the book of the start, the keeper's */
+	struct control_charging *charging;        /* NULL: no site has a Ralf */
 	char *charging_host, *charging_functions; /* owned, of worker_settings */
-	struct worker_settings worker_settings;
-	struct worker **workers;                /* owned; worker_count of them were created */
-	unsigned worker_count, workers_running; /* running: started */
+	struct worker **workers;                  /* owned; worker_count of them were created */
+	unsigned worker_count, workers_running;   /* running: started */
 	unsigned workers_idle;   /* of a graceful stop: those that owe nothing any more */
 	struct timer stop_limit; /* of a graceful stop, should a worker not answer */
 	unsigned next_prober;    /* which worker sends the next probe */
@@ -72,6 +70,7 @@ void tls_keeper_destroy(struct control *control);
 /* As admin_source has them. */
 int tls_keeper_reload(void *arg, void (*fault)(void *fault_arg, const char *text), void *fault_arg);
 bool tls_keeper_certificate(void *arg, unsigned index, struct admin_certificate *out);
+
 /* ---- charging.c: billing records, if a site has a Ralf ---- */
 
 struct control_charging;
@@ -79,7 +78,8 @@ struct control_charging;
 int control_charging_start(const struct config *config, struct metrics_registry *registry,
                            struct control_charging **out);
 void control_charging_stop(struct control_charging **charging); /* after the workers */
-void control_charge(struct control_charging *charging, const struct charge *charge); /* any thread */
+void control_charge(struct control_charging *charging,
+                    const struct charge *charge); /* any thread */
 
 /* ---- explain.c: events, decisions, the operator's words ---- */
 

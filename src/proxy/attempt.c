@@ -333,11 +333,9 @@ static int attempt_start(struct response_context *context, const struct hop *hop
 	int err;
 
 	mint_branch(proxy, hop->side, context->loop_hash, name);
-	flat = attempt_flatten(proxy, bytes_slice(context->base), context->base_line_end, hop,
-	                       target,
-	                       attempt_route(target, context->add_target_route,
-	                                     context->terminating),
-	                       name);
+	flat = attempt_flatten(
+		proxy, bytes_slice(context->base), context->base_line_end, hop, target,
+		attempt_route(target, context->add_target_route, context->terminating), name);
 	if (flat == NULL)
 		return -ENOMEM;
 	branch = branch_create(context, target);
@@ -519,8 +517,8 @@ static void on_client_failed(void *arg, struct client_txn *txn, enum txn_failure
 		 * timed out; a Sprout lost while it rang cannot be replaced. */
 		if (context->live == 0)
 			context_give_up(context,
-			                failure == TXN_TIMEOUT ? 408
-			                : context->too_long    ? 513
+			                failure == TXN_TIMEOUT                ? 408
+			                : context->too_long                   ? 513
 			                : !context->fixed || context->to_peer ? 503
 			                                                      : 430,
 			                LOST_TIMEOUT);

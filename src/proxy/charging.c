@@ -134,7 +134,7 @@ static enum charge_type type_of(const struct message *request, int status)
 	if (!slice_is_empty(message_to_tag(request)))
 		return CHARGE_INTERIM;
 	return message_method(request) == METHOD_INVITE && status < 300 ? CHARGE_START
-	                                                                 : CHARGE_EVENT;
+	                                                                : CHARGE_EVENT;
 }
 
 /* icid-value of a P-Charging-Vector, without quotes. */

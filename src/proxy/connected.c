@@ -35,8 +35,7 @@ struct slice connected_identity_of_response(const struct response_context *conte
 	if (message_status(response) >= 300)
 		return SLICE_NONE;
 	flow = flow_table_find(context->proxy->flows, context->flow_id);
-	if (flow != NULL &&
-	    message_address(response, HEADER_P_PREFERRED_IDENTITY, 0, &preferred) &&
+	if (flow != NULL && message_address(response, HEADER_P_PREFERRED_IDENTITY, 0, &preferred) &&
 	    flow_identity_find(flow, &preferred.uri, &identity) != NULL)
 		return identity;
 	return context->connected != NULL ? slice_from_string(context->connected) : SLICE_NONE;

@@ -252,7 +252,7 @@ int record_route_follow(struct incoming *in, const struct binding *binding);
 
 /* ---- the border ---- */
 
-#define CROSSING_NONE CROSSINGS /* within the core: no border is crossed */
+#define CROSSING_NONE CROSSINGS              /* within the core: no border is crossed */
 enum crossing crossing_from(enum peer peer); /* to the core */
 enum crossing crossing_to(enum peer peer);   /* from the core */
 
@@ -263,6 +263,7 @@ struct slice connected_identity(const struct message *request, const struct flow
 /* The same for this answer, in which the client may prefer another of its identities. */
 struct slice connected_identity_of_response(const struct response_context *context,
                                             const struct message *response);
+
 /* ---- charging.c ---- */
 
 /* A request on its way into the core, its sender's own words taken away: ours are added. 0 or -ENOMEM. */
@@ -353,7 +354,7 @@ struct response_context {
 	char *connected;                   /* owned; NULL: nobody to assert */
 	struct registration *registration; /* owned; NULL unless REGISTER */
 	struct route_note route_note;
-	struct bytes *spoilt; /* the request, if an answer came without our Record-Route */
+	struct bytes *spoilt;          /* the request, if an answer came without our Record-Route */
 	struct bytes *charging_vector; /* owned; NULL: none */
 	enum failover_reason last_failure;
 	uint32_t last_site, last_target; /* of the last failed attempt; UINT32_MAX none */

@@ -22,30 +22,37 @@ static const struct trust_row rows[] = {
 	/* ---- who somebody is ---- */
 	ROW("P-Asserted-Identity", "=?.?.?", "=?.?.?", .privacy = PRIVACY_ID,
             .why = "RFC 3325 5, 7; 24.229 4.4.2, 5.2.6.3, 5.2.6.4.4"),
-	ROW("P-Preferred-Identity", "xxxxxx", "xxxxxx", .why = "RFC 3325 9.2: to the first trusted hop only"),
+	ROW("P-Preferred-Identity", "xxxxxx", "xxxxxx",
+            .why = "RFC 3325 9.2: to the first trusted hop only"),
 	ROW("P-Asserted-Service", "xxxxxx", "xxxxxx", .why = "RFC 6050 4; 24.229 4.4.5"),
 	ROW("P-Preferred-Service", ".xxx.x", ".xxx.x", .why = "RFC 6050 4: the S-CSCF reads it"),
-	ROW("P-Associated-URI", "x.xxx.", "x.xxx.", .why = "RFC 7315 4.1: of a registrar to its client"),
-	ROW("P-Called-Party-ID", "x.xxx.", "x.xxx.", .why = "RFC 7315 4.2: of the S-CSCF to the callee"),
+	ROW("P-Associated-URI", "x.xxx.", "x.xxx.",
+            .why = "RFC 7315 4.1: of a registrar to its client"),
+	ROW("P-Called-Party-ID", "x.xxx.", "x.xxx.",
+            .why = "RFC 7315 4.2: of the S-CSCF to the callee"),
 	ROW("P-Served-User", "xxxxxx", "xxxxxx", .why = "RFC 5502 6; 24.229 4.4.9"),
 	ROW("P-User-Database", "xxxxxx", "xxxxxx", .why = "RFC 4457 4"),
 	ROW("P-Profile-Key", "xxxxxx", "xxxxxx", .why = "RFC 5002 4; 24.229 4.4.8"),
 	ROW("P-Private-Network-Indication", "xxxxxx", "xxxxxx", .why = "RFC 7316 7; 24.229 4.4.10"),
 	ROW("Remote-Party-ID", "x?x?x?", "x?x?x?", .privacy = PRIVACY_ID,
             .why = "what P-Asserted-Identity was before RFC 3325"),
-	ROW("Additional-Identity", ".?x?.?", ".?x?.?", .privacy = PRIVACY_ID, .why = "24.229 7.2.20"),
+	ROW("Additional-Identity", ".?x?.?", ".?x?.?", .privacy = PRIVACY_ID,
+            .why = "24.229 7.2.20"),
 	ROW("Identity", ".?.?.?", ".?.?.?", .privacy = PRIVACY_ID,
             .why = "RFC 8224: its PASSporT names the caller"),
-	ROW("Identity-Info", ".?.?.?", ".?.?.?", .privacy = PRIVACY_ID, .why = "RFC 4474: goes with Identity"),
+	ROW("Identity-Info", ".?.?.?", ".?.?.?", .privacy = PRIVACY_ID,
+            .why = "RFC 4474: goes with Identity"),
 	ROW("Attestation-Info", "xx..xx", "xx..xx", .why = "24.229 7.2.18: between networks"),
 	ROW("Origination-Id", "xx..xx", "xx..xx", .why = "24.229 7.2.19: between networks"),
-	ROW("Priority-Verstat", "x...x.", "x...x.", .why = "24.229 7.2.21: a verdict of the network"),
+	ROW("Priority-Verstat", "x...x.", "x...x.",
+            .why = "24.229 7.2.21: a verdict of the network"),
 
 	/* ---- where one is, and through which network one came ---- */
 	ROW("P-Visited-Network-ID", "=xxxxx", "xxxxxx", .why = "RFC 7315 4.3; 24.229 5.2.2.1"),
 	ROW("P-Access-Network-Info", "-xxx-x", "-xxx-x", .part = PART_ACCESS_NETWORK,
             .why = "RFC 7315 4.4: network-provided only by us; 24.229 4.4.3"),
-	ROW("Cellular-Network-Info", ".xxx.x", ".xxx.x", .why = "24.229 7.2.15: of a UE to its core"),
+	ROW("Cellular-Network-Info", ".xxx.x", ".xxx.x",
+            .why = "24.229 7.2.15: of a UE to its core"),
 	ROW("Geolocation", "......", "......", .why = "RFC 6442"),
 	ROW("Geolocation-Routing", "......", "......", .why = "RFC 6442"),
 	ROW("Path", "=.xxxx", "x.xxxx", .why = "RFC 3327 5.1: of a REGISTER ours alone; 5.3"),
@@ -90,10 +97,13 @@ static const struct trust_row rows[] = {
 	/* ---- privacy ---- */
 	ROW("Privacy", "......", "......",
             .why = "RFC 3323 5: who is no privacy service leaves it; RFC 3325 9.3"),
-	ROW("History-Info", ".-.-.-", ".-.-.-", .part = PART_HISTORY, .why = "RFC 7044 10.1; 24.229 4.4.4"),
-	ROW("Diversion", ".?.?.?", ".?.?.?", .privacy = PRIVACY_HISTORY | PRIVACY_HEADER | PRIVACY_USER,
+	ROW("History-Info", ".-.-.-", ".-.-.-", .part = PART_HISTORY,
+            .why = "RFC 7044 10.1; 24.229 4.4.4"),
+	ROW("Diversion", ".?.?.?", ".?.?.?",
+            .privacy = PRIVACY_HISTORY | PRIVACY_HEADER | PRIVACY_USER,
             .why = "RFC 5806; as History-Info"),
-	ROW("Referred-By", ".?.?.?", ".?.?.?", .privacy = PRIVACY_USER, .why = "RFC 3892; RFC 3323 5.3"),
+	ROW("Referred-By", ".?.?.?", ".?.?.?", .privacy = PRIVACY_USER,
+            .why = "RFC 3892; RFC 3323 5.3"),
 	ROW("Subject", ".?.?.?", ".?.?.?", .privacy = PRIVACY_USER, .why = "RFC 3323 5.3"),
 	ROW("Call-Info", ".?.?.?", ".?.?.?", .privacy = PRIVACY_USER, .why = "RFC 3323 5.3"),
 	ROW("Organization", ".?.?.?", ".?.?.?", .privacy = PRIVACY_USER | PRIVACY_HEADER,
@@ -200,9 +210,8 @@ static const struct {
 	unsigned kind;
 	const char *name;
 } privacy_names[] = {
-	{PRIVACY_HEADER, "header"},     {PRIVACY_SESSION, "session"},
-	{PRIVACY_USER, "user"},         {PRIVACY_NONE, "none"},
-	{PRIVACY_CRITICAL, "critical"}, {PRIVACY_ID, "id"},
+	{PRIVACY_HEADER, "header"},   {PRIVACY_SESSION, "session"},   {PRIVACY_USER, "user"},
+	{PRIVACY_NONE, "none"},       {PRIVACY_CRITICAL, "critical"}, {PRIVACY_ID, "id"},
 	{PRIVACY_HISTORY, "history"},
 };
 
@@ -267,7 +276,8 @@ void trust_write_docs(struct buffer *out)
 		"Written from the table in src/proxy/trust_table.c: a unit test compares, and "
 		"`BONO_UPDATE_DOCS=1 make unit` writes it anew. Headers without a row pass "
 		"everywhere; compact forms count as their long ones.\n\n"
-		"*pass*: untouched. *strip*: every line of it goes. **set**: the sender's goes, and "
+		"*pass*: untouched. *strip*: every line of it goes. **set**: the sender's goes, "
+	        "and "
 		"what Bono knows takes its place where a rule asks for it. Kinds of privacy (`id`, "
 		"`user` ...): it goes if the message's Privacy header asks for one of them. Two "
 		"rules: of requests / of responses. A response crosses the way it travels, so what "

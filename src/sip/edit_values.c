@@ -161,8 +161,7 @@ bool auth_param(struct slice text, const char *name, unsigned index, struct slic
 		(void)slice_split(param, '=', &value);
 		value = slice_trim(value);
 		if (value.length >= 2 && value.data[0] == '"' &&
-		    skip_quoted(value, 0) == value.length &&
-		    value.data[value.length - 1] == '"')
+		    skip_quoted(value, 0) == value.length && value.data[value.length - 1] == '"')
 			value = slice_of(value.data + 1, value.length - 2);
 		*out = value;
 		return true;

@@ -427,8 +427,8 @@ static inline void world_client_request(struct world *world, unsigned client, co
 	         "%s"
 	         "Content-Length: 0\r\n\r\n",
 	         method, uri, 10000 + client, call_id, client, client,
-	         world_brings_to(lines) ? "" : "To: <sip:user@example.net>\r\n", call_id,
-	         method, lines);
+	         world_brings_to(lines) ? "" : "To: <sip:user@example.net>\r\n", call_id, method,
+	         lines);
 	world_packet(world, &hop, text);
 }
 

@@ -8,11 +8,11 @@ from .sip import Client, uri_of, user_of
 class Scene:
     """One Bono, one scripted Sprout behind it; core is tcp or udp."""
 
-    def __init__(self, lab, core="tcp", **changes):
+    def __init__(self, lab, core="tcp", sites=None, **changes):
         self.lab, self.core = lab, core
         self.sprout = ScriptedSprout(lab, lab.ip(11))
         changes.setdefault("workers", 2)
-        self.bono = Bono(lab, {"site-a": [f"{lab.ip(11)}:5054"]}, core, **changes)
+        self.bono = Bono(lab, sites or {"site-a": [f"{lab.ip(11)}:5054"]}, core, **changes)
         self.bono.wait_for_targets(site_a="UP")
         self.ways = []
 

@@ -13,8 +13,10 @@
 #include "support/alloc_fail.h"
 
 static const char *const ccf[] = {"ccf1.example.net", "ccf2.example.net"};
-static const struct charge_settings settings = {
-	.node = "bono-1", .ioi = "example.net", .ccf = ccf, .ccf_count = 2};
+static const struct charge_settings settings = {.node = "bono-1",
+                                                .ioi = "example.net",
+                                                .ccf = ccf,
+                                                .ccf_count = 2};
 
 static struct charge invite(void)
 {
@@ -111,8 +113,8 @@ static void the_cause_tells_success_from_failure(void **state)
 		int64_t expires;
 		json_int_t cause;
 	} cases[] = {
-		{"MESSAGE", 200, -1, -1}, {"MESSAGE", 202, -1, -202}, {"INVITE", 486, -1, 486},
-		{"INVITE", 302, -1, -302}, {"SUBSCRIBE", 200, 0, -2}, {"PUBLISH", 200, 0, -3},
+		{"MESSAGE", 200, -1, -1},   {"MESSAGE", 202, -1, -202}, {"INVITE", 486, -1, 486},
+		{"INVITE", 302, -1, -302},  {"SUBSCRIBE", 200, 0, -2},  {"PUBLISH", 200, 0, -3},
 		{"REGISTER", 200, 600, -1},
 	};
 	char path[128];

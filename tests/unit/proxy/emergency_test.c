@@ -58,9 +58,9 @@ static void one_who_may_register_for_it_is_told_so(void **state)
 		"Accept: application/sdp, application/3gpp-ims+xml;q=0.5\r\n"
 		"Subject: this line makes the request as long as the answer may be, since\r\n"
 		"Subject-2: we never send an unproven address much more than it sent us, so "
-	        "that\r\n"
+		"that\r\n"
 		"Subject-3: nobody can use us to flood another, and the document has 300 "
-	        "bytes\r\n");
+		"bytes\r\n");
 	assert_status(world, 0, "380");
 	text = world->sent[0].text;
 	assert_string_equal(world_header(text, "Content-Type"), "application/3gpp-ims+xml");

@@ -105,8 +105,10 @@ static void another_private_identity_is_not_vouched_for(void **state)
 	static const char *const others[] = {
 		DIGEST("v"),
 		DIGEST("U"),
-		"Authorization: Digest realm=\"x, username=u, y\",username=\"v\",response=\"abc\"\r\n",
-		"Authorization: Digest realm=\"x\\\", username=\\\"u\",username=\"v\",response=\"a\"\r\n",
+		"Authorization: Digest realm=\"x, username=u, "
+	        "y\",username=\"v\",response=\"abc\"\r\n",
+		"Authorization: Digest realm=\"x\\\", "
+	        "username=\\\"u\",username=\"v\",response=\"a\"\r\n",
 		DIGEST("u") DIGEST("v"),
 		DIGEST("v") DIGEST("u"),
 		"Authorization: Digest username=\"u\", username=\"v\", response=\"abc\"\r\n",
@@ -144,10 +146,11 @@ static void a_refresh_without_credentials_names_the_owner(void **state)
 	register_as(world, "b", DIGEST("u\\\"1"), true);
 	for (unsigned i = 0; i < 2; i++) {
 		seen = register_as(world, i == 0 ? "c" : "d", "", true);
-		assert_string_equal(world_header(seen, "Authorization"),
-		                    "Digest username=\"u\\\"1\", realm=\"example.net\", nonce=\"\", "
-		                    "uri=\"sip:example.net\", response=\"\", "
-		                    "integrity-protected=\"ip-assoc-yes\"");
+		assert_string_equal(
+			world_header(seen, "Authorization"),
+			"Digest username=\"u\\\"1\", realm=\"example.net\", nonce=\"\", "
+			"uri=\"sip:example.net\", response=\"\", "
+			"integrity-protected=\"ip-assoc-yes\"");
 	}
 }
 
@@ -156,8 +159,7 @@ static void nobody_is_vouched_for_on_another_flow(void **state)
 	struct world *world = *state;
 
 	register_as(world, "a", DIGEST("u"), true);
-	world_client_register_over(world, 2, "b",
-	                           "To: <sip:user1@example.net>\r\n" DIGEST("u"));
+	world_client_register_over(world, 2, "b", "To: <sip:user1@example.net>\r\n" DIGEST("u"));
 	world_forget_sent(world);
 	world_client_request(world, 2, "REGISTER", "sip:example.net", "c",
 	                     "To: <sip:user1@example.net>\r\nContact: "
@@ -171,8 +173,9 @@ static void what_a_client_says_of_its_integrity_is_gone_in_every_spelling(void *
 	static const char *const names[] = {"integrity-protected", "Integrity-Protected",
 	                                    "INTEGRITY-PROTECTED", "integrity-pRotected"};
 	static const char *const equals[] = {"=", " = ", "\t=", "=  "};
-	static const char *const values[] = {"yes",   "\"yes\"",    "\"tls-yes\"", "ip-assoc-yes",
-	                                     "\"y,es\"", "\"ye\\\"s\"", "auth-done"};
+	static const char *const values[] = {"yes",          "\"yes\"",  "\"tls-yes\"",
+	                                     "ip-assoc-yes", "\"y,es\"", "\"ye\\\"s\"",
+	                                     "auth-done"};
 	static const char *const places[] = {
 		"Digest %s, username=\"v\", response=\"abc\"",
 		"Digest username=\"v\",%s,response=\"abc\"",

@@ -33,8 +33,8 @@ static const struct {
 	{"P-Charging-Function-Addresses", "ccf=mark", "ecf=mark"},
 	{"Path", "<sip:mark@192.0.2.66;lr>", "<sip:mark2@192.0.2.66;lr>"},
 	{"Service-Route", "<sip:mark@192.0.2.66;lr>", "<sip:mark2@192.0.2.66;lr>"},
-	{"Authorization", "Digest username=\"mark\", realm=\"r\", nonce=\"n\", uri=\"sip:a\", response=\"0\"",
-         NULL},
+	{"Authorization",
+         "Digest username=\"mark\", realm=\"r\", nonce=\"n\", uri=\"sip:a\", response=\"0\"", NULL},
 	{"Proxy-Authorization",
          "Digest username=\"mark\", realm=\"r\", nonce=\"n\", uri=\"sip:a\", response=\"0\"", NULL},
 	{"WWW-Authenticate", "Digest realm=\"mark\", nonce=\"n\"", NULL},
@@ -78,8 +78,8 @@ static void spell(char out[64], const struct trust_row *row, int spelling)
 }
 
 /* The row's header thrice: one value, a list of two or the one again, and the first once more. */
-static void write_message(char out[2048], bool is_request, const struct trust_row *row, int spelling,
-                          const char *privacy, bool without_row)
+static void write_message(char out[2048], bool is_request, const struct trust_row *row,
+                          int spelling, const char *privacy, bool without_row)
 {
 	const char *second, *value = value_of(row, &second);
 	char name[64];

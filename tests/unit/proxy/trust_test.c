@@ -106,8 +106,8 @@ static void answer_as_callee(struct world *world, const char *status, const char
 	char all[8192];
 	size_t n = 0;
 
-	for (const char *at = world->sent[0].text;
-	     (at = strstr(at, "\r\nRecord-Route: ")) != NULL; at += 2)
+	for (const char *at = world->sent[0].text; (at = strstr(at, "\r\nRecord-Route: ")) != NULL;
+	     at += 2)
 		n += (size_t)snprintf(all + n, sizeof(all) - n, "%.*s\r\n",
 		                      (int)(strstr(at + 2, "\r\n") - at - 2), at + 2);
 	snprintf(all + n, sizeof(all) - n, "%s", lines);
@@ -228,7 +228,8 @@ static void the_keys_of_a_challenge_stay_here(void **state)
 {
 	static const char *const challenges[][2] = {
 		{"WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", algorithm=AKAv1-MD5, "
-	         "ck=\"00112233445566778899aabbccddeeff\", ik=\"ffeeddccbbaa99887766554433221100\"\r\n",
+	         "ck=\"00112233445566778899aabbccddeeff\", "
+	         "ik=\"ffeeddccbbaa99887766554433221100\"\r\n",
 	         "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", algorithm=AKAv1-MD5\r\n"},
 		{"Proxy-Authenticate: Digest CK=0011, realm=\"ck=1\",Ik=2233 ,nonce=\"n\"\r\n",
 	         "Proxy-Authenticate: Digest realm=\"ck=1\",nonce=\"n\"\r\n"},
@@ -287,16 +288,18 @@ static void critical_privacy_that_nobody_gives_is_refused(void **state)
 		}
 		world_forget_sent(world);
 	}
-	world_core_to_client(world, 1, "BYE", "b1",
-	                     "To: <sip:user1@example.net>;tag=callee\r\nPrivacy: session;critical\r\n");
+	world_core_to_client(
+		world, 1, "BYE", "b1",
+		"To: <sip:user1@example.net>;tag=callee\r\nPrivacy: session;critical\r\n");
 	assert_memory_equal(world->sent[0].text, "BYE ", 4);
 }
 
 static void what_nobody_hides_keeps_its_bytes(void **state)
 {
-	static const char *const lines =
-		"History-Info:  <sip:a@example.net> ;index=1,<sip:b@example.net?Privacy=none>;index=1.1\r\n"
-		"Subject:  a  b\r\nPrivacy: id ;  critical\r\nP-Called-Party-ID: <sip:c@example.net>\r\n";
+	static const char *const lines = "History-Info:  <sip:a@example.net> "
+	                                 ";index=1,<sip:b@example.net?Privacy=none>;index=1.1\r\n"
+					 "Subject:  a  b\r\nPrivacy: id ;  "
+	                                 "critical\r\nP-Called-Party-ID: <sip:c@example.net>\r\n";
 	struct world *world = *state;
 
 	world_register(world, 1);

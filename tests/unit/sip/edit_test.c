@@ -187,7 +187,8 @@ static void authorization_params_come_and_go(void **state)
 
 /* Spellings of one parameter in a value, and what is left. */
 static const char *const without_ck[][2] = {
-	{"Digest realm=\"r\", ck=\"11\", ik=\"22\", nonce=\"n\"", "Digest realm=\"r\", nonce=\"n\""},
+	{"Digest realm=\"r\", ck=\"11\", ik=\"22\", nonce=\"n\"",
+         "Digest realm=\"r\", nonce=\"n\""},
 	{"Digest realm=\"r\",nonce=\"n\",ik=22,ck=11", "Digest realm=\"r\",nonce=\"n\""},
 	{"Digest CK=\"11\"  ,\trealm=\"r\"", "Digest realm=\"r\""},
 	{"Digest   ik = \"22\" , realm=\"r\"", "Digest   realm=\"r\""},
@@ -253,12 +254,11 @@ static void write_abc(void *arg, struct slice value, struct buffer *out)
 
 static void values_are_dropped_or_written_anew(void **state)
 {
-	struct message *message =
-		sip_parse(START VIA TAIL "Q: b\nQ: a ,b,  \"b, b\"\nq:   a,\ta\nq2: b\nQ: b, c\nQ: b\n" END);
+	struct message *message = sip_parse(
+		START VIA TAIL "Q: b\nQ: a ,b,  \"b, b\"\nq:   a,\ta\nq2: b\nQ: b, c\nQ: b\n" END);
 
 	assert_int_equal(message_edit_values(message, "q", write_abc, NULL), 0);
-	assert_prints(&message,
-	              START VIA TAIL "Q: a, \"b, b\"\nq:   a,\ta\nq2: b\nQ: cc\n" END);
+	assert_prints(&message, START VIA TAIL "Q: a, \"b, b\"\nq:   a,\ta\nq2: b\nQ: cc\n" END);
 }
 
 static void write_first_letter(void *arg, struct slice value, struct buffer *out)

@@ -126,7 +126,7 @@ static void every_part_of_every_entry_is_bound(void **state)
 		"sip:Tok~En@Scscf.Example.net:5054;transport=tcp;lr;billing-role=charge-term",
 		"sip:Tok~En@Scscf.Example.net:5054;transport=tcp;lr",
 		"sip:Tok~En@Scscf.Example.net:5054;transport=tcp;lr;billing-role=charge-orig;maddr="
-	        "x",
+		"x",
 		"sip:Tok~En@Scscf.Example.net:5054;transport=tcp;lr;billing-role=charge-orig?X=y",
 		"sip:Tok~En:pw@Scscf.Example.net:5054;transport=tcp;lr;billing-role=charge-orig",
 	};
