@@ -51,7 +51,8 @@ static enum guard_verdict check_header(const char *from, const char *to)
 	return GUARD_PASS;
 }
 
-/* The LF that ends the line at `from`, or NULL with the verdict why not. */
+/* The LF that ends the line at `from`, or NULL. What is wrong with it goes to *verdict: a line with a CR in its
+ * midst has its end, and those after it theirs. */
 static const char *line_end(const char *from, const char *end, enum guard_verdict *verdict)
 {
 	const char *lf = memchr(from, '\n', (size_t)(end - from));
@@ -66,11 +67,9 @@ static const char *line_end(const char *from, const char *end, enum guard_verdic
 		*verdict = GUARD_BARE_LF;
 		return NULL;
 	}
-	if (cr != lf - 1) {
+	if (cr != lf - 1)
 		*verdict = GUARD_BARE_CR;
-		return NULL;
-	}
-	return lf;
+	return lf[-1] == '\r' ? lf : NULL;
 }
 
 /* Keeps the first fault found; the walk goes on, so that the lines of a refused message are counted
@@ -85,7 +84,6 @@ void guard_scan(struct slice message, size_t limit_bytes, struct guard_scan *out
 {
 	const char *at = message.data, *end = message.data + message.length;
 	const char *header = message.data;
-	enum guard_verdict broken;
 	bool first = true;
 
 	*out = (struct guard_scan){.verdict = GUARD_PASS};
@@ -98,12 +96,14 @@ void guard_scan(struct slice message, size_t limit_bytes, struct guard_scan *out
 		return;
 	}
 	for (;; first = false) {
+		enum guard_verdict broken = GUARD_PASS;
 		const char *lf = line_end(at, end, &broken);
 
 		if (lf == NULL) {
 			out->verdict = broken;
 			return;
 		}
+		note(out, broken);
 		if (*at != ' ' && *at != '\t') { /* not a fold: the header before is whole */
 			note(out, check_header(header, at));
 			header = at;

@@ -470,18 +470,43 @@ static void give_if_answerable(struct message **message, struct message **out)
 		message_destroy(message);
 }
 
+/* Of what 8.2.6.2 copies. A CR that is followed by LF belongs to a fold. */
+static bool answer_would_carry_cr(const struct message *message)
+{
+	static const enum line_kind copied[] = {LINE_VIA, LINE_FROM, LINE_TO, LINE_CALL_ID,
+	                                        LINE_CSEQ};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(copied); i++) {
+		const struct line *line = NULL;
+
+		while ((line = message_line(message, copied[i], line)) != NULL) {
+			const char *at = line->text.data, *end = at + line->text.length;
+
+			while (at < end && (at = memchr(at, '\r', (size_t)(end - at))) != NULL) {
+				if (at + 1 == end || at[1] != '\n')
+					return true;
+				at++;
+			}
+			line++;
+		}
+	}
+	return false;
+}
+
 static enum message_fault parse_refused(struct slice bytes, const struct guard_scan *scan,
                                         struct message **out)
 {
 	unsigned lines = scan->lines < REFUSED_LINES_MAX ? scan->lines : REFUSED_LINES_MAX;
 	struct message *message;
 
-	/* Not worth an answer: no end, or line ends that each element sees elsewhere. */
+	/* Not worth an answer: no end, or line ends that each element sees elsewhere. A CR alone ends a line for
+	 * some, but may be answered if our answer does not carry it on. */
 	switch (scan->verdict) {
 	case GUARD_TOO_MANY_HEADERS:
 	case GUARD_HEADER_TOO_LONG:
 	case GUARD_TOO_MANY_ITEMS:
 	case GUARD_NUL:
+	case GUARD_BARE_CR:
 		break;
 	default:
 		return MESSAGE_GUARDED;
@@ -492,7 +517,10 @@ static enum message_fault parse_refused(struct slice bytes, const struct guard_s
 		return MESSAGE_NO_MEMORY;
 	index_refused(message, lines);
 	read_start_line(message);
-	give_if_answerable(&message, out);
+	if (scan->verdict == GUARD_BARE_CR && answer_would_carry_cr(message))
+		message_destroy(&message);
+	else
+		give_if_answerable(&message, out);
 	return MESSAGE_GUARDED;
 }
 

@@ -137,6 +137,34 @@ def test_smuggling_bytes_in_headers_are_refused(scene, end, evil):
     noticed(scene, before, "the byte")
 
 
+@pytest.mark.parametrize("good,evil", [
+    (b"OPTIONS sip", b"OPTIONS \rsip"), (b" SIP/2.0\r\n", b"\r SIP/2.0\r\n"),
+    (b" SIP/2.0\r\n", b" SIP/2.0\r\r\n"), (b"Max-Forwards", b"Max\rForwards"), (b"here", b"he\rre"),
+])
+def test_bare_cr_is_400_where_the_answer_does_not_carry_it_on(scene, end, good, evil):
+    raw = options(end, ("Subject", "here"))
+    assert good in raw
+    before = parse_errors(scene, reason="bare_cr")
+    end.send(raw.replace(good, evil, 1))
+    answer = end.response()
+    assert answer.status == 400
+    assert b"\r" not in answer.raw.replace(b"\r\n", b"")
+    assert parse_errors(scene, reason="bare_cr") == before + 1
+    assert end.ask(options(end)).status == 200      # the stream goes on behind it
+
+
+@pytest.mark.parametrize("behind", ["OP", "Via: ", "From: ", "To: ", "Call-ID: ", "CSeq: "])
+def test_bare_cr_in_what_an_answer_copies_is_dropped(scene, end, behind):
+    """And in the method: it may have been an ACK, which is never answered."""
+    before = parse_errors(scene, reason="bare_cr")
+    raw = options(end)
+    at = raw.index(behind.encode()) + len(behind)
+    end.send(raw[:at] + b"x\r" + raw[at:])
+    until(lambda: parse_errors(scene, reason="bare_cr") > before, "the CR to be counted")
+    assert end.ask(options(end)).status == 200
+    assert len(end.all) == 1
+
+
 def test_non_utf8_header_passes_untouched(scene, user):
     client = scene.registered(user)
     raw = client.request_bytes("MESSAGE", "sip:peer@example.net", [("X-Odd", "Q")], b"x")

@@ -318,6 +318,12 @@ static void what_the_guard_refuses_is_answered_when_it_can_be(void **state)
 		{"Via: SIP/2.0/UDP h,SIP/2.0/UDP h\n", 100, GUARD_TOO_MANY_ITEMS, true},
 		{"Route: <sip:h>,<sip:h>,<sip:h>,<sip:h>\n", 200, GUARD_TOO_MANY_ITEMS, true},
 		{"Contact: <sip:a@b>\n", 130, GUARD_TOO_MANY_ITEMS, true},
+		/* a CR alone: not if the answer would carry it on */
+		{"X: a\rb\n", 1, GUARD_BARE_CR, true},
+		{"X: a\r\n", 1, GUARD_BARE_CR, true},
+		{"From: <sip:a\rb>\n", 1, GUARD_BARE_CR, false},
+		{"Via: SIP/2.0/UDP h;x=a\rb\n", 1, GUARD_BARE_CR, false},
+		{"v: SIP/2.0/UDP h;x=a\r\n", 1, GUARD_BARE_CR, false},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
