@@ -188,7 +188,7 @@ fuzz-keep: fuzz-build ## merge what fuzzing found into the kept corpora
 
 # ---- the proof ----
 
-.PHONY: check layers e2e bench drill
+.PHONY: check layers e2e bench soak drill
 check: deps ## every test there is; the last line counts them
 	@BUILD='$(BUILD)' JOBS='$(JOBS)' MAKE='$(MAKE)' PYTHON='$(PYTHON)' FUZZ_SECONDS='$(FUZZ_SECONDS)' tests/run_check all
 layers: ## fail on an #include that reaches upwards
@@ -199,6 +199,9 @@ e2e: deps ## the end-to-end tests
 bench: deps ## compare with Kamailio and a bare forwarder, on this machine
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@BUILD='$(BUILD)' CC='$(CC)' tests/bench/run
+soak: deps ## what takes hours or at least minutes: tests/soak, sizes by SOAK_... (SOAK='-k killed' for some)
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@BUILD='$(BUILD)' $(PYTHON) -m pytest -q $(SOAK) tests/soak
 DRILL ?=
 drill: deps ## break the two sites in every way under load, print what clients saw; DRILL='--row slow' some
 	@$(MAKE) --no-print-directory -j$(JOBS) all

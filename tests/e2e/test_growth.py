@@ -1,16 +1,17 @@
 """Clients come and go by the thousand and leave nothing behind: neither memory nor descriptors."""
 
-import pathlib
-import select
 import socket
 
-from bono_lab import Bono, SproutSim, until
-from bono_lab.sip import request, unique
+from bono_lab import Bono, SproutSim
+from bono_lab.churn import (connect_and_kill, descriptors, finals, heap_kb, register,
+                            wait_until_nobody_is_left)
+from bono_lab.sip import unique
 
 AT_ONCE = 20
 SOCKETS = 50
 UDP_CLIENTS = 20000
 TCP_CLIENTS = 2000
+KILLED = 10000          # make soak kills more
 # What one lap of the warm-up already showed may come once more, by the heap's way of cutting. A leak of the
 # smallest block per client would be ten times that.
 GROWTH_KB = 4096
@@ -24,38 +25,6 @@ class Edge:
         # So few that finished transactions, which live for 32 s, are at their bound before we measure.
         self.bono = Bono(lab, {"site-a": site}, workers=2, limits={"transactions": 2000})
         self.bono.wait_for_targets(site_a="UP")
-        self.process = pathlib.Path(f"/proc/{self.bono.pid}")
-
-    def descriptors(self):
-        return len(list((self.process / "fd").iterdir()))
-
-    def heap_kb(self):
-        """Resident and not of a file."""
-        return next(int(line.split()[1]) for line in (self.process / "status").read_text().splitlines()
-                    if line.startswith("RssAnon:"))
-
-    def wait_until_nobody_is_left(self):
-        until(lambda: self.bono.metrics().sum("bono_flows") == 0
-              and self.bono.metrics().sum("bono_connections", side="access") == 0,
-              "all flows and connections to end", 30)
-        assert self.bono.metrics().sum("bono_registrations") == 0
-
-
-def register(user, kind, address, expires):
-    host = f"{address[0]}:{address[1]}"
-    return request("REGISTER", "sip:example.net", f"SIP/2.0/{kind} {host};rport;branch=z9hG4bK{unique()}",
-                   [("Contact", f"<sip:{user}@{host}>"), ("Expires", expires)], user=user)
-
-
-def finals(sock, kind, patience=10):
-    """Read until there is a final answer; gives its status."""
-    data = b""
-    while True:
-        assert select.select([sock], [], [], patience)[0], f"no answer over {kind}"
-        data = sock.recv(65536) if kind == "UDP" else data + sock.recv(65536)
-        assert data, "closed without an answer"
-        if data.startswith(b"SIP/2.0 ") and b"\r\n\r\n" in data:
-            return int(data[8:11])
 
 
 def udp_lap(edge, ip, clients):
@@ -96,22 +65,34 @@ def tcp_lap(edge, ip, clients):
 def test_twenty_thousand_registrations_leave_no_memory_behind(lab):
     edge, ip = Edge(lab), lab.client_ip()
     udp_lap(edge, ip, 3000)
-    edge.wait_until_nobody_is_left()
-    before = edge.heap_kb(), edge.descriptors()
+    wait_until_nobody_is_left(edge.bono)
+    before = heap_kb(edge.bono), descriptors(edge.bono)
     udp_lap(edge, ip, UDP_CLIENTS)
-    edge.wait_until_nobody_is_left()
-    assert edge.descriptors() <= before[1]
-    assert edge.heap_kb() - before[0] < GROWTH_KB, (before, edge.heap_kb())
+    wait_until_nobody_is_left(edge.bono)
+    assert descriptors(edge.bono) <= before[1]
+    assert heap_kb(edge.bono) - before[0] < GROWTH_KB, (before, heap_kb(edge.bono))
     edge.bono.assert_serving()
 
 
 def test_two_thousand_connections_leave_nothing_behind(lab):
     edge, ip = Edge(lab), lab.client_ip()
     tcp_lap(edge, ip, 500)
-    edge.wait_until_nobody_is_left()
-    before = edge.heap_kb(), edge.descriptors()
+    wait_until_nobody_is_left(edge.bono)
+    before = heap_kb(edge.bono), descriptors(edge.bono)
     tcp_lap(edge, ip, TCP_CLIENTS)
-    edge.wait_until_nobody_is_left()
-    assert edge.descriptors() <= before[1]
-    assert edge.heap_kb() - before[0] < GROWTH_KB, (before, edge.heap_kb())
+    wait_until_nobody_is_left(edge.bono)
+    assert descriptors(edge.bono) <= before[1]
+    assert heap_kb(edge.bono) - before[0] < GROWTH_KB, (before, heap_kb(edge.bono))
+    edge.bono.assert_serving()
+
+
+def test_ten_thousand_connections_killed_leave_nothing_behind(lab):
+    edge, ip = Edge(lab), lab.client_ip()
+    connect_and_kill(ip, edge.bono.access, 2000)
+    wait_until_nobody_is_left(edge.bono)
+    before = heap_kb(edge.bono), descriptors(edge.bono)
+    connect_and_kill(ip, edge.bono.access, KILLED)
+    wait_until_nobody_is_left(edge.bono)
+    assert descriptors(edge.bono) <= before[1]
+    assert heap_kb(edge.bono) - before[0] < GROWTH_KB, (before, heap_kb(edge.bono))
     edge.bono.assert_serving()
