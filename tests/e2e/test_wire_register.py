@@ -124,8 +124,7 @@ def test_what_the_registrar_says_reaches_the_client(scene, user, way):
     assert answer.get("x-own") == "kept"
     assert "outbound" in answer.get("require")
     assert answer.values("service-route") and answer.values("p-associated-uri")
-    # RFC 5626 5.4: an edge that does not yet watch for silent flows promises nothing
-    assert not answer.has("flow-timer")
+    assert answer.has("flow-timer"), "RFC 5626 5.4: the last proxy's word, see test_outbound.py"
 
 
 def test_no_flow_timer_without_outbound(scene, user, way):

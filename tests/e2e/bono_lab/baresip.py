@@ -44,9 +44,9 @@ class Baresip(Process):
     When its tone is over baresip hangs up by itself."""
 
     def __init__(self, lab, user, edge, transport="udp", domain="example.net", answer="auto",
-                 password="secret", regint=60, tone_s=1):
+                 password="secret", regint=60, tone_s=1, ip=None):
         self.user, self.domain = user, domain
-        self.ip = lab.client_ip()
+        self.ip = ip or lab.client_ip()
         directory = lab.path(f"baresip-{user}")
         directory.mkdir()
         (directory / "config").write_text(CONFIG.format(ip=self.ip, directory=directory,
