@@ -44,8 +44,10 @@ def rejected(scene):
 
 
 def faults(scene):
-    """Everything that Bono has counted as bad."""
-    return parse_errors(scene) + rejected(scene)
+    """Everything that Bono has counted as bad; a datagram that begins like STUN may be that."""
+    return (parse_errors(scene) + rejected(scene)
+            + scene.bono.metrics().sum("bono_stun_total", result="malformed")
+            + scene.bono.metrics().sum("bono_stun_total", result="no_cookie"))
 
 
 def noticed(scene, before, what):
