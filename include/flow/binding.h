@@ -49,6 +49,8 @@ struct slice binding_instance(const struct binding *binding); /* empty: none */
  * Empty: none ever came. */
 struct slice binding_username(const struct binding *binding);
 uint32_t binding_reg_id(const struct binding *binding);
+/* Its S-CSCF is lost, and the client was told so: see flow_restore. */
+bool binding_is_restoring(const struct binding *binding);
 /* It has instance and reg-id: the client speaks RFC 5626. Then its key is a hash of AoR, instance and reg-id under a
  * key of the process: the same at all workers, unknown to everyone outside. */
 bool binding_has_key(const struct binding *binding);

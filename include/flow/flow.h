@@ -59,6 +59,8 @@ void flow_expect_keepalives(struct flow *flow, uint32_t silence_ms);
 int flow_learn(struct flow *flow, const struct registration *registration,
                const struct message *response);
 
+/* The client of this binding was told to register anew (TS 24.229 5.2.6.3): binding_is_restoring until the next 2xx. */
+void flow_restore(struct flow *flow, struct slice aor);
 /* The binding of this address-of-record (canonical spelling, uri_canonical), or NULL. */
 const struct binding *flow_binding(const struct flow *flow, struct slice aor);
 /* All bindings in order of registration, a refresh keeps its place: 0.. Walks there: for the operator's eyes. */

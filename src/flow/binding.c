@@ -598,6 +598,11 @@ unsigned binding_identity_count(const struct binding *binding)
 	return binding->identity_count;
 }
 
+bool binding_is_restoring(const struct binding *binding)
+{
+	return binding->restoring;
+}
+
 uint32_t binding_reg_id(const struct binding *binding)
 {
 	return binding->reg_id;

@@ -270,6 +270,7 @@ int flow_learn(struct flow *flow, const struct registration *registration,
 		return err;
 	if (binding == old) {
 		old->learnt_us = loop_now_us(flow->table->loop);
+		old->restoring = false;
 		flow_restart_life(flow, old);
 		return 0;
 	}
@@ -281,6 +282,14 @@ int flow_learn(struct flow *flow, const struct registration *registration,
 	}
 	flow_put_binding(flow, old, binding);
 	return 0;
+}
+
+void flow_restore(struct flow *flow, struct slice aor)
+{
+	struct binding *binding = binding_index_find(&flow->table->bindings, flow, aor);
+
+	if (binding != NULL)
+		binding->restoring = true;
 }
 
 /* ---- identity ---- */

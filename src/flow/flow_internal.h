@@ -38,6 +38,7 @@ struct binding {
 	uint16_t aor_length, contact_length, instance_length, username_length, service_route_length,
 		identities_length;
 	uint16_t identity_count;
+	bool restoring; /* its S-CSCF is lost: the client was told to register anew */
 	/* Behind the last: aor, contact, instance, username, Service-Route, identities (each followed by '\n'). */
 	struct identity identities[];
 };

@@ -217,6 +217,13 @@ static int plan_request(struct incoming *in, const struct identities *identities
 	return err;
 }
 
+static void start_request(struct incoming *in, const struct binding *binding,
+                          struct request_plan *plan)
+{
+	restoration_note(in, binding, &plan->restoration);
+	context_start(in, plan);
+}
+
 void from_client_request(struct incoming *in)
 {
 	struct request_plan plan = {.crossing = CROSSING_CLIENT_TO_CORE};
@@ -228,6 +235,11 @@ void from_client_request(struct incoming *in)
 		proxy_reject(in, 403, "Forbidden", SLICE_NONE, REJECTED_NOT_REGISTERED);
 		return;
 	}
+	if (binding_is_restoring(identities.binding) && in->method != METHOD_ACK &&
+	    slice_is_empty(message_to_tag(in->message))) {
+		restoration_refuse(in);
+		return;
+	}
 	outbound_read(in, NULL, &plan);
 	err = plan_request(in, &identities, &plan);
 	if (err == -EACCES)
@@ -237,5 +249,5 @@ void from_client_request(struct incoming *in)
 	else if (in->method == METHOD_ACK)
 		ack_forward(in, &plan);
 	else
-		context_start(in, &plan);
+		start_request(in, identities.binding, &plan);
 }

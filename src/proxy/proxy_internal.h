@@ -167,6 +167,24 @@ bool emergency_registration(const struct message *request);
 bool emergency_is_of_stranger(struct incoming *in);
 void emergency_request(struct incoming *in);
 
+/* ---- restoration.c ---- */
+
+/* Who is to be told if no Sprout can serve; kept in the response context. */
+struct restoration {
+	char *aor; /* of the binding; owned by who holds this; NULL: nobody is */
+	uint64_t flow_id;
+	bool first_hop;
+};
+/* An initial request of a registered client: note it if the client understands such an answer. */
+void restoration_note(struct incoming *in, const struct binding *binding,
+                      struct restoration *restoration);
+struct response_context;
+/* True: the answer is 504 with these header lines and body, and the binding is marked. */
+bool restoration_answer(const struct response_context *context, enum lost_reason why,
+                        struct buffer *out);
+/* A client that was told so and has not registered since. */
+void restoration_refuse(struct incoming *in);
+
 /* ---- session_timer.c ---- */
 
 /* What was asked of the session; kept in the response context. */
@@ -287,10 +305,12 @@ struct request_plan {
 	bool in_dialog;                      /* it stays with `preferred` if it can */
 	bool add_target_route;               /* each attempt gets a Route of its own target */
 	struct session_timer session;        /* filled by context_start */
-	bool terminating;                    /* that Route without `orig`: the caller is none of ours */
-	uint64_t key;                        /* of the address-of-record, for pick */
-	uint64_t flow_id; /* of the client: the flow it came on, where its answer concerns that, or goes to */
-	struct slice connected; /* to a client: whom we assert when it answers */
+	struct restoration restoration;      /* taken over */
+	bool terminating; /* that Route without `orig`: the caller is none of ours */
+	uint64_t key;     /* of the address-of-record, for pick */
+	uint64_t
+		flow_id; /* of the client: the flow it came on, where its answer concerns that, or goes to */
+	struct slice connected;        /* to a client: whom we assert when it answers */
 	bool asks_outbound, asks_keep; /* the client wants to promise keep-alives (outbound.c) */
 	struct registration *registration; /* REGISTER: taken over */
 	struct route_note route_note;
@@ -328,6 +348,7 @@ struct response_context {
 	bool in_dialog;
 	bool add_target_route, terminating;
 	struct session_timer session;
+	struct restoration restoration;
 	bool answered;    /* a final answer was given to the server transaction */
 	bool provisional; /* an answer above 100 went back */
 	bool cancelled;

@@ -40,6 +40,7 @@ static void free_context(struct grave *grave)
 	buffer_free(&context->cancel_extra);
 	memory_free(context->notes);
 	memory_free(context->connected);
+	memory_free(context->restoration.aor);
 	if (context->registration != NULL)
 		registration_free(context->registration);
 	memory_free(context->registration);
@@ -163,6 +164,8 @@ static struct response_context *context_of_request(struct incoming *in, struct r
 	plan->registration = NULL;
 	context->charging_vector = in->charging_vector;
 	in->charging_vector = NULL;
+	context->restoration = plan->restoration;
+	plan->restoration.aor = NULL;
 	return context;
 }
 
@@ -177,6 +180,17 @@ static void reject_start(struct incoming *in, int err)
 		proxy_reject(in, 500, "Server Internal Error", SLICE_NONE, REJECTED_OTHER);
 }
 
+/* What the context has not taken over. */
+static void plan_free(struct request_plan *plan)
+{
+	if (plan->registration != NULL)
+		registration_free(plan->registration);
+	memory_free(plan->registration);
+	plan->registration = NULL;
+	memory_free(plan->restoration.aor);
+	plan->restoration.aor = NULL;
+}
+
 void context_start(struct incoming *in, struct request_plan *plan)
 {
 	struct proxy *proxy = in->proxy;
@@ -185,6 +199,7 @@ void context_start(struct incoming *in, struct request_plan *plan)
 
 	if (err == -ERANGE) { /* never a REGISTER */
 		session_timer_reject(in);
+		plan_free(plan);
 		return;
 	}
 	if (err == 0) {
@@ -194,11 +209,7 @@ void context_start(struct incoming *in, struct request_plan *plan)
 	if (err == 0)
 		err = server_txn_create(proxy->txns, in->message, &in->packet->hop, &in->reply_hop,
 		                        &server_events, context, &context->server);
-	if (plan->registration != NULL) {
-		registration_free(plan->registration);
-		memory_free(plan->registration);
-		plan->registration = NULL;
-	}
+	plan_free(plan);
 	if (err != 0) {
 		if (context != NULL)
 			free_context(&context->grave);
@@ -304,6 +315,7 @@ void context_give_up(struct response_context *context, int status, enum lost_rea
 {
 	char text[48];
 	struct slice extra = SLICE_NONE;
+	struct buffer restoration;
 	bool lost;
 
 	if (context->answered)
@@ -320,7 +332,11 @@ void context_give_up(struct response_context *context, int status, enum lost_rea
 	}
 	if (context->refused_503 > 0 && context->refused_503 == context->attempts)
 		status = 503;
-	if (status == 503 && context->retry_after_s != UINT64_MAX) {
+	buffer_init(&restoration);
+	if (restoration_answer(context, why, &restoration)) {
+		status = 504;
+		extra = buffer_slice(&restoration);
+	} else if (status == 503 && context->retry_after_s != UINT64_MAX) {
 		int n = snprintf(text, sizeof(text), "Retry-After: %llu\r\n",
 		                 (unsigned long long)context->retry_after_s);
 		extra = slice_of(text, (size_t)n);
@@ -332,6 +348,7 @@ void context_give_up(struct response_context *context, int status, enum lost_rea
 		metrics_add(context->proxy->metrics, METRIC_REQUESTS_LOST, why, 0, 0, 1);
 	context_answered(context, status, lost);
 	server_txn_reply(context->server, status, reply_reason(status), extra);
+	buffer_free(&restoration);
 	context_finish(context);
 }
 
