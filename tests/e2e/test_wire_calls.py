@@ -13,7 +13,7 @@ def scene(request, tmp_path_factory):
     lab.close()
 
 
-@pytest.fixture(params=["udp", "tcp"])
+@pytest.fixture(params=["udp", "tcp", "ws"])
 def way(request):
     return request.param
 

@@ -13,7 +13,7 @@ def scene(request, tmp_path_factory):
     lab.close()
 
 
-@pytest.fixture(params=["udp", "tcp"])
+@pytest.fixture(params=["udp", "tcp", "ws"])
 def way(request):
     return request.param
 
@@ -135,7 +135,7 @@ def test_record_route_is_double_and_both_carry_the_token(scene, user, way):
     seen = scene.through(client, "INVITE", body=b"v=0\r\n")
     first, second = seen.values("record-route")
     assert f"{scene.bono.ip}:5058" in uri_of(first), "the core's entry stands on top"
-    assert f"{scene.bono.ip}:5060" in uri_of(second)
+    assert f"{scene.bono.ip}:{client.end.edge[1]};transport={way}" in uri_of(second)
     assert token_of(first) == token_of(second) == token_of(client.path[0])
     seen.reply(486)
     assert client.end.response("INVITE").status == 486
@@ -147,7 +147,7 @@ def test_from_the_core_the_access_entry_stands_on_top(scene, user, way):
     core.send(core.request_bytes("INVITE", f"sip:{user}@{client.end.address[0]}", client.path))
     seen = client.end.request("INVITE")
     first, second = seen.values("record-route")
-    assert f"{scene.bono.ip}:5060" in uri_of(first)
+    assert f"{scene.bono.ip}:{client.end.edge[1]};transport={way}" in uri_of(first)
     assert f"{scene.bono.ip}:5058" in uri_of(second)
     assert not seen.values("route"), "our Path has been taken off"
     seen.reply(486)

@@ -59,6 +59,7 @@ def configuration(lab, sites, transport="tcp", workers=1, **changes):
         "listeners": [
             {"name": "access-udp", "side": "access", "transport": "udp", "bind": f"{edge}:5060"},
             {"name": "access-tcp", "side": "access", "transport": "tcp", "bind": f"{edge}:5060"},
+            {"name": "access-ws", "side": "access", "transport": "ws", "bind": f"{edge}:5062"},
             {"name": "core-tcp", "side": "core", "transport": "tcp", "bind": f"{edge}:5058",
              "allow": everyone, "path": transport == "tcp"},
             {"name": "core-udp", "side": "core", "transport": "udp", "bind": f"{edge}:5058",
@@ -98,6 +99,7 @@ class Bono(Process):
         self.config_path.write_text(json.dumps(self.config, indent=1))
         self.ip = lab.ip(1)
         self.access = (self.ip, 5060)
+        self.access_web = (self.ip, 5062)
         self.core = (self.ip, 5058)
         self.socket_path = self.config["admin"]["socket"]
         super().__init__("bono", [program("bono"), "-c", self.config_path],

@@ -359,7 +359,10 @@ class Client:
     """A user agent over an Endpoint: registered flow, calls said step by step."""
 
     def __init__(self, lab, bono, user, transport="udp", port=None, domain="example.net", end=None):
-        if end is None:
+        if end is None and transport == "ws":
+            from .web import WebClient
+            end = WebClient(lab.client_ip(), bono.access_web)
+        elif end is None:
             kind = UdpClient if transport == "udp" else TcpClient
             end = kind(lab.client_ip(), bono.access, port if port is not None else
                        (5060 if transport == "udp" else 0))

@@ -94,8 +94,13 @@ class WebClient(Endpoint):
                     pass
 
     def send(self, data):
-        """Text, as browsers send."""
-        self.web.send_text(data)
+        """Text as browsers send it, but what is no UTF-8."""
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            self.web.send_binary(data)
+        else:
+            self.web.send_text(data)
         self.flush()
 
     def send_binary(self, data):
