@@ -89,6 +89,8 @@ static int edit_request(struct incoming *in, const char *route)
 	bool initial = slice_is_empty(message_to_tag(in->message));
 	int err = trust_apply(in->message, CROSSING_CLIENT_TO_CORE);
 
+	if (err == 0)
+		err = charging_mark_request(in);
 	if (err == 0 && !initial)
 		err = peer_pop_routes(in);
 	if (err == 0 && initial)

@@ -134,8 +134,6 @@ static int plan_request(struct incoming *in, enum peer peer, struct request_plan
 	if (err == 0)
 		err = charging_mark_request(in);
 	if (err == 0)
-		err = charging_mark_request(in);
-	if (err == 0)
 		err = initial ? plan_initial(in, peer, plan) : plan_in_dialog(in, plan);
 	if (err == 0)
 		err = peer_add_record_routes(in,

@@ -33,6 +33,26 @@ static void a_call_from_a_trunk_goes_to_a_sprout_as_to_a_callee(void **state)
 	assert_contains(peer_record_route(text, 1), "@127.0.0.1:5060;transport=udp;lr>");
 }
 
+/* What bills a call is said by us alone, both ways. */
+static void our_own_charging_vector_enters_the_core(void **state)
+{
+	struct world *world = *state;
+
+	world->settings.charging_vector = true;
+	world->settings.charging_host = "edge.example.net";
+	peer_request(world, TRUNK, "INVITE", "sip:user1@example.net", "t1",
+	             "P-Charging-Vector: icid-value=theirs\r\n");
+	assert_contains(world_header(world->sent[0].text, "P-Charging-Vector"),
+	                "icid-value=\"t1\"");
+	assert_int_equal(world_count_lines(world->sent[0].text, "P-Charging-Vector"), 1);
+	world_forget_sent(world);
+	world_core_request(world, 0, "INVITE", "sip:+15559@" TRUNK, "", "c1",
+	                   "P-Charging-Vector: icid-value=cores\r\n");
+	assert_lacks(world->sent[0].text, "P-Charging-Vector");
+	world_answer(world, 0, "200 OK", "Contact: <sip:gw@" TRUNK ">\r\n");
+	assert_contains(world_header(world->sent[1].text, "P-Charging-Vector"), "icid-value=cores");
+}
+
 static void what_the_core_answers_is_screened_too(void **state)
 {
 	struct world *world = *state;
@@ -426,6 +446,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		peer_test(a_call_from_a_trunk_goes_to_a_sprout_as_to_a_callee),
+		peer_test(our_own_charging_vector_enters_the_core),
 		peer_test(what_the_core_answers_is_screened_too),
 		peer_test(our_own_name_in_a_trunks_request_means_home),
 		peer_test(a_trunk_that_asks_for_originating_service_gets_403),
