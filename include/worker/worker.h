@@ -17,6 +17,7 @@ struct worker;
 /* The same for all workers, lent for their life. */
 struct worker_settings {
 	struct transport_settings transport;
+	struct tls_book *tls;                 /* lent to worker_create; NULL: none */
 	struct proxy_settings proxy;          /* .worker is set by each */
 	uint32_t node, epoch;                 /* of the flow tokens */
 	size_t flow_limit, transaction_limit; /* of one worker */
@@ -56,6 +57,8 @@ void worker_destroy(struct worker **worker);
 
 /* Shares the view for the letter. */
 int worker_post_view(struct worker *worker, struct view *view);
+/* Shares the book for the letter: new connections use it from then on. */
+int worker_post_tls(struct worker *worker, struct tls_book *book);
 int worker_post_probe(struct worker *worker, uint32_t target_id, uint32_t generation,
                       uint64_t timeout_ms);
 /* No new work; on_idle is called when nothing is owed any more, or after limit_ms. */

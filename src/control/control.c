@@ -102,8 +102,10 @@ static void on_hangup(evutil_socket_t signal_number, short what, void *arg)
 {
 	struct control *control = arg;
 
-	log_warning("node %s: SIGHUP ignored, this version cannot reload",
-	            control->config->node_name);
+	log_info("node %s: SIGHUP, the files of TLS are read again; this version cannot reload the "
+	         "rest",
+	         control->config->node_name);
+	(void)tls_keeper_reload(control, NULL, NULL);
 }
 
 static int watch_signals(struct control *control)
@@ -245,6 +247,8 @@ static int build(struct control *control)
 		err = control_charging_start(control->config, control->registry,
 		                             &control->charging);
 	if (err == 0)
+		err = tls_keeper_create(control);
+	if (err == 0)
 		err = create_workers(control);
 	if (err == 0)
 		err = create_admin(control);
@@ -291,6 +295,7 @@ static void tear_down(struct control *control)
 	for (unsigned i = 0; i < ARRAY_LENGTH(control->signals); i++)
 		if (control->signals[i] != NULL)
 			event_free(control->signals[i]);
+	tls_keeper_destroy(control);
 	explain_destroy(control);
 	loop_destroy(&control->loop);
 	settings_free(control);

@@ -274,4 +274,6 @@ const struct admin_source control_admin_source = {
 	.decisions = explain_decisions,
 	.words = explain_words,
 	.say = explain_say,
+	.reload_tls = tls_keeper_reload,
+	.certificate = tls_keeper_certificate,
 };

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "control/control.h"
+#include "control/tls_files.h"
 #include "sip/message.h"
 
 enum { EXIT_SOUND = 0, EXIT_FAULTS = 1, EXIT_USAGE = 2 };
@@ -27,12 +28,15 @@ static void usage(FILE *out)
 static int check(const char *path)
 {
 	struct config *config = NULL;
+	int err;
 
 	if (config_load(path, stdout, &config) != 0)
 		return EXIT_FAULTS;
-	printf("%s: ok\n", path);
+	err = tls_files_check(config, path, stdout);
+	if (err == 0)
+		printf("%s: ok\n", path);
 	config_free(&config);
-	return EXIT_SOUND;
+	return err == 0 ? EXIT_SOUND : EXIT_FAULTS;
 }
 
 /* Workers allocate and free a message's memory thousands of times a second: without room to spare glibc gives

@@ -302,6 +302,8 @@ int worker_create(const struct worker_settings *settings, uint8_t index,
 		err = transport_create(worker->loop, index, &settings->transport, worker->metrics,
 		                       &transport_events, worker, &worker->transport);
 	if (err == 0)
+		transport_set_tls(worker->transport, settings->tls);
+	if (err == 0)
 		err = build_tables(worker);
 	if (err == 0)
 		err = build_proxy(worker);
@@ -392,6 +394,40 @@ int worker_post_view(struct worker *worker, struct view *view)
 	letter->letter = (struct letter){.deliver = deliver_view, .drop = drop_view, .arg = worker};
 	letter->view = view;
 	snapshot_share(&view->snapshot);
+	loop_post_always(worker->loop, &letter->letter);
+	return 0;
+}
+
+struct tls_letter {
+	struct letter letter;
+	struct tls_book *book;
+};
+
+static void drop_tls(struct letter *letter)
+{
+	struct tls_letter *posted = CONTAINER_OF(letter, struct tls_letter, letter);
+
+	snapshot_release(tls_book_snapshot(posted->book));
+	memory_free(posted);
+}
+
+static void deliver_tls(struct letter *letter, void *arg)
+{
+	struct tls_letter *posted = CONTAINER_OF(letter, struct tls_letter, letter);
+
+	transport_set_tls(((struct worker *)arg)->transport, posted->book);
+	drop_tls(letter);
+}
+
+int worker_post_tls(struct worker *worker, struct tls_book *book)
+{
+	struct tls_letter *letter = memory_alloc(sizeof(*letter));
+
+	if (letter == NULL)
+		return -ENOMEM;
+	letter->letter = (struct letter){.deliver = deliver_tls, .drop = drop_tls, .arg = worker};
+	letter->book = book;
+	snapshot_share(tls_book_snapshot(book));
 	loop_post_always(worker->loop, &letter->letter);
 	return 0;
 }

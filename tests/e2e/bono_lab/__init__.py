@@ -14,7 +14,7 @@ from .lab import Lab
 from .process import Process
 from .scene import Scene, token_of
 from .scripted import ScriptedSprout
-from .sip import Client, Message, TcpClient, UdpClient, request, response
+from .sip import Client, Message, TcpClient, TlsClient, UdpClient, request, response
 from .sipp import Sipp
 from .sprout_sim import SproutSim
 from .wait import until
@@ -23,6 +23,6 @@ from .web import BrokenWeb, Refused, WebClient
 __all__ = [
     "Authority", "Baresip", "Block", "Bono", "BrokenWeb", "Client", "KamailioEdge",
     "KamailioSprout", "Knot", "Lab", "LyingServer", "Message", "Ports", "Process", "Refused", "Scene",
-    "ScriptedSprout", "Sipp", "SproutSim", "TcpClient", "UdpClient", "WebClient", "host_port",
+    "ScriptedSprout", "Sipp", "SproutSim", "TcpClient", "TlsClient", "UdpClient", "WebClient", "host_port",
     "program", "request", "response", "token_of", "until",
 ]

@@ -36,12 +36,12 @@ class Metrics:
                 labels = dict(LABEL.findall(match.group(2) or ""))
                 self.series.append((match.group(1), labels, float(match.group(3))))
 
-    def sum(self, name, **labels):
+    def sum(self, name, /, **labels):
         """The sum of the series of this name that carry these labels."""
         return sum(value for series, own, value in self.series
                    if series == name and all(own.get(k) == v for k, v in labels.items()))
 
-    def has(self, name, **labels):
+    def has(self, name, /, **labels):
         return any(series == name and all(own.get(k) == v for k, v in labels.items())
                    for series, own, _ in self.series)
 
@@ -75,7 +75,7 @@ def configuration(lab, sites, transport="tcp", workers=1, **changes):
         config["sites"][name] = dict(targets) if isinstance(targets, dict) else {"targets": [
             target if target.startswith("sip:") else f"sip:{target};transport={transport}"
             for target in targets]}
-        if name != config["node"]["site"]:
+        if name != config["node"]["site"] and "tls" not in config["sites"][name]:
             config["sites"][name]["plaintext"] = "allowed"
     for section, value in changes.items():
         if isinstance(value, dict) and isinstance(config.get(section), dict):

@@ -7,14 +7,16 @@ import subprocess
 
 
 class Certificate:
-    """PEM files: `.certificate` (leaf first, then what stands between it and the root), `.key`."""
+    """PEM files: `.certificate` (leaf first, then what stands between it and the root), `.key`. What it was when it was
+    issued is told even after the files were written over."""
 
     def __init__(self, certificate, key):
         self.certificate = str(certificate)
         self.key = str(key)
+        self.pem = pathlib.Path(certificate).read_text(encoding="ascii")
 
     def _x509(self, *words):
-        return openssl("x509", "-in", self.certificate, "-noout", *words).strip()
+        return openssl("x509", "-noout", *words, text=self.pem).strip()
 
     @property
     def serial(self):

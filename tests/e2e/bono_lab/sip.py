@@ -3,6 +3,7 @@
 import itertools
 import os
 import socket
+import ssl
 import threading
 import time
 
@@ -353,6 +354,25 @@ class TcpClient(Endpoint):
 
     def close(self):
         self.socket.close()
+
+
+class TlsClient(TcpClient):
+    """The same by an ssl.SSLContext; server_name as in SNI, None: none."""
+
+    transport = "TLS"
+
+    def __init__(self, ip, edge, context, server_name=None, port=0):
+        super().__init__(ip, edge, port)
+        self.socket = context.wrap_socket(self.socket, server_hostname=server_name)
+
+    def pump(self, timeout):
+        try:
+            return super().pump(timeout)
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLError:    # refused by an alert, or cut off without a word
+            self.closed = True
+            return False
 
 
 class Client:

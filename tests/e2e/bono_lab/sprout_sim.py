@@ -9,7 +9,8 @@ from .process import Process
 class SproutSim(Process):
     """One process stands for all Sprouts of a site: one --listen each."""
 
-    def __init__(self, lab, site, listen, transport="both", store="store"):
+    def __init__(self, lab, site, listen, transport="both", store="store", certificate=None, ca=None):
+        """transport tls: a Certificate of ours, and by whose `ca` peers are judged."""
         self.site = site
         self.listen = list(listen)
         self.control_path = str(lab.path(f"{site}.control"))
@@ -19,6 +20,10 @@ class SproutSim(Process):
         for address in self.listen:
             for kind in (("tcp", "udp") if transport == "both" else (transport,)):
                 argv += ["--listen", f"{address}/{kind}"]
+        if certificate is not None:
+            argv += ["--certificate", certificate.certificate, "--key", certificate.key]
+        if ca is not None:
+            argv += ["--ca", ca]
         argv += ["--peer-store", store_path, "--control", self.control_path]
         super().__init__(f"sprout-sim {site}", argv, lab.path(f"{site}.log"))
         lab.add(self)
