@@ -463,6 +463,47 @@ static void a_request_under_way_when_the_flow_breaks_gets_430(void **state)
 	assert_status(world, 2, "430");
 }
 
+static void scene(void *arg)
+{
+	static const struct flow_table_events events = {.on_binding_lost = on_binding_lost};
+	enum target_state up[WORLD_TARGETS] = {TARGET_UP, TARGET_UP, TARGET_UP, TARGET_UP};
+	struct phone phone = tcp_phone;
+	struct hop hop = phone_hop(&phone);
+	struct world world;
+	struct view *view;
+
+	phone.via = ";keep";
+	world_init(&world, TRANSPORT_TCP);
+	world.settings.flow_timer_s = FLOW_TIMER;
+	world.settings.deregister_lost = true;
+	world.flow_events = &events;
+	if (world_build(&world) == 0) {
+		told_proxy = world.proxy;
+		view = world_make_view(TRANSPORT_TCP, up);
+		proxy_set_view(world.proxy, view);
+		snapshot_release(&view->snapshot);
+		phone_says(&world, &phone, "REGISTER", "sip:example.net", "r");
+		if (world.sent_count > 0 && strncmp(world.sent[0].text, "REGISTER", 8) == 0)
+			world_answer(&world, 0, "200 OK",
+			             REQUIRES "Contact: <sip:user1@10.0.0.1:5060>;" INSTANCE
+			                      ";reg-id=1;expires=3600\r\n");
+		flow_table_hop_lost(world.flows, &hop, FLOW_CLOSE_CONNECTION);
+		world_walk(&world, 1);
+		if (world.sent_count > 2 && strncmp(world.sent[2].text, "REGISTER", 8) == 0)
+			world_answer(&world, 2, "200 OK", "");
+	}
+	world_free(&world);
+}
+
+static void no_failed_allocation_breaks_it(void **state)
+{
+	fake_clock_setup(state);
+	hash_key_init();
+	assert_int_equal(message_system_init(), 0);
+	assert_true(alloc_fail_each(scene, NULL) > 20);
+	fake_clock_teardown(state);
+}
+
 #define outbound_test(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
 
 int main(void)
@@ -487,6 +528,7 @@ int main(void)
 		outbound_test(not_asked_for_nothing_is_taken_off),
 		outbound_test(a_stopping_node_begins_nothing),
 		outbound_test(a_request_under_way_when_the_flow_breaks_gets_430),
+		cmocka_unit_test(no_failed_allocation_breaks_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -160,6 +160,32 @@ static void the_top_via_learns_where_the_request_came_from(void **state)
 		"Via: SIP/2.0/UDP h;branch=a;received=192.0.2.1;rport=5070, SIP/2.0/UDP i;rport");
 }
 
+static void assert_kept(const char *via, const char *expected)
+{
+	char text[512];
+	struct message *message;
+	struct slice value;
+
+	snprintf(text, sizeof(text), START "Via: %s\n" TAIL END, via);
+	message = sip_parse(text);
+	assert_int_equal(message_set_via_keep(message, 120), 0);
+	assert_true(message_header(message, "Via", &value));
+	assert_slice(value, expected);
+	message_destroy(&message);
+}
+
+static void keep_gets_its_value_where_it_stands(void **state)
+{
+	assert_kept("SIP/2.0/UDP h;keep;branch=a", "SIP/2.0/UDP h;keep=120;branch=a");
+	assert_kept("SIP/2.0/UDP h;branch=a;Keep", "SIP/2.0/UDP h;branch=a;Keep=120");
+	assert_kept("SIP/2.0/UDP h;branch=a;keep=5", "SIP/2.0/UDP h;branch=a;keep=5");
+	assert_kept("SIP/2.0/UDP h;branch=a", "SIP/2.0/UDP h;branch=a");
+	assert_kept("SIP/2.0/UDP h;keep , SIP/2.0/UDP i;keep",
+	            "SIP/2.0/UDP h;keep=120 , SIP/2.0/UDP i;keep");
+	assert_kept("SIP/2.0/UDP h;branch=a, SIP/2.0/UDP i;keep",
+	            "SIP/2.0/UDP h;branch=a, SIP/2.0/UDP i;keep");
+}
+
 #define DIGEST "Authorization: Digest username=\"a, b\", realm=\"r\""
 
 static void authorization_params_come_and_go(void **state)
@@ -312,6 +338,7 @@ static void edits_bear_the_end_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(keep_gets_its_value_where_it_stands),
 		cmocka_unit_test(lines_go_to_the_top_and_to_the_end),
 		cmocka_unit_test(any_number_of_lines_can_be_added),
 		cmocka_unit_test(more_lines_at_once_than_fit_are_refused),

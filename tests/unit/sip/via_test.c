@@ -26,6 +26,16 @@ static void a_via_falls_into_its_parts(void **state)
 	assert_int_equal(via.rport, 99);
 }
 
+static void keep_without_a_value_is_a_question(void **state)
+{
+	assert_true(parsed("SIP/2.0/UDP h;branch=a;Keep").asks_keep);
+	assert_true(parsed("SIP/2.0/UDP h; keep ;branch=a").asks_keep);
+	assert_false(parsed("SIP/2.0/UDP h;branch=a;keep=30").asks_keep);
+	assert_false(parsed("SIP/2.0/UDP h;branch=a;keep=").asks_keep);
+	assert_false(parsed("SIP/2.0/UDP h;branch=a;keeper").asks_keep);
+	assert_false(parsed("SIP/2.0/UDP h;x=\";keep\"").asks_keep);
+}
+
 static void blanks_and_brackets_do_not_confuse_it(void **state)
 {
 	struct via via = parsed("SIP  /   2.0    /TCP     [2001:db8::1] : 5061  ;  branch  =  z9 ; "
@@ -208,6 +218,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_via_falls_into_its_parts),
+		cmocka_unit_test(keep_without_a_value_is_a_question),
 		cmocka_unit_test(blanks_and_brackets_do_not_confuse_it),
 		cmocka_unit_test(what_is_no_via_is_refused),
 		cmocka_unit_test(answers_go_where_18_2_2_says),
