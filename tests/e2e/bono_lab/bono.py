@@ -90,7 +90,8 @@ class Bono(Process):
 
     count = 0
 
-    def __init__(self, lab, sites, transport="tcp", **changes):
+    def __init__(self, lab, sites, transport="tcp", under=(), **changes):
+        """under: a command that runs it, as prlimit."""
         Bono.count += 1
         self.lab = lab
         self.config = configuration(lab, sites, transport, **changes)
@@ -102,7 +103,7 @@ class Bono(Process):
         self.access_web = (self.ip, 5062)
         self.core = (self.ip, 5058)
         self.socket_path = self.config["admin"]["socket"]
-        super().__init__("bono", [program("bono"), "-c", self.config_path],
+        super().__init__("bono", [*under, program("bono"), "-c", self.config_path],
                          lab.path(f"bono-{Bono.count}.log"))
         lab.add(self)
         self.wait_for_log("bono: ready")
