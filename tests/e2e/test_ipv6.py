@@ -11,6 +11,7 @@ import pytest
 from bono_lab import (Bono, Client, Lab, Ports, ScriptedSprout, Sipp, SproutSim, TcpClient, UdpClient,
                       host_port, program)
 from bono_lab.sip import Call, options_to, parameter, request, unique, uri_of
+from test_torture import judge, table as torture_table
 
 WAYS = ["udp", "tcp"]
 FAMILIES = ["v6", "v4"]
@@ -65,14 +66,18 @@ def own(lab):
     return lab
 
 
-@pytest.fixture(scope="module")
-def wire(stage):
+def scripted(lab):
     """One scripted Sprout on ::1, reached over TCP."""
-    sprout = ScriptedSprout(stage, "::1", stage.ports.port(4))
-    dual = Dual(stage, {"site-a": [host_port(sprout.address)]})
+    sprout = ScriptedSprout(lab, "::1", lab.ports.port(4))
+    dual = Dual(lab, {"site-a": [host_port(sprout.address)]})
     dual.sprout = sprout
     dual.bono.wait_for_targets(site_a="UP")
     return dual
+
+
+@pytest.fixture(scope="module")
+def wire(stage):
+    return scripted(stage)
 
 
 @pytest.fixture
@@ -194,7 +199,8 @@ def test_uri_that_is_no_ipv6_is_400(wire, way, uri, status):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("host", ["[2001:DB8::ABCD]", "[::ffff:192.0.2.7]:5070", "[::192.0.2.7]", "[2001:db8::10:5070]"])
+@pytest.mark.parametrize("host", ["[2001:DB8::ABCD]", "[::ffff:192.0.2.7]:5070", "[::192.0.2.7]",
+                                  "[2001:db8::10:5070]"])
 def test_request_uri_of_any_spelling_passes_untouched(wire, user, way, host):
     client = wire.client(user, way, "v6")
     register(wire, client)
@@ -218,6 +224,31 @@ def test_received_is_read_with_and_without_brackets(wire, user, received):
     assert f"received={received}" in seen.values("via")[2]
     seen.reply(200)
     assert client.end.response("MESSAGE").status == 200
+
+
+class Sight:
+    """What the torture asks of a scene, all of it over IPv6."""
+
+    def __init__(self, wire):
+        self.sprout, self.bono, self.access, self.metrics = wire.sprout, self, wire.v6, wire.bono.metrics
+
+    def assert_serving(self):
+        for kind in (UdpClient, TcpClient):
+            client = kind("::1", self.access, 0)
+            assert client.ask(options_to(client, self.access)).status == 200
+            client.close()
+
+
+RFC_5118 = [row for row in torture_table() if "rfc5118" in row.values[0] and row.values[1] in WAYS]
+
+
+@pytest.mark.parametrize("name,way,expected", RFC_5118)
+def test_messages_of_rfc_5118_over_ipv6(own, user, name, way, expected):
+    wire = scripted(own)        # some of them have the same branch, which would be one transaction from one address
+    client = wire.client(user, way, "v6")
+    register(wire, client)
+    judge(Sight(wire), client, name, way, expected)
+    client.stop()
 
 
 # ---- two clients, Sprouts of both families ----

@@ -96,8 +96,7 @@ def test_the_table_names_every_message():
     assert there and {row.values[0] for row in table()} == there
 
 
-@pytest.mark.parametrize("name,transport,expected", table())
-def test_torture(scene, client, name, transport, expected):
+def judge(scene, client, name, transport, expected):
     raw = (DATA / name).read_bytes()
     faults = counted(scene)
     watch = Watch(scene, client, raw)
@@ -120,3 +119,8 @@ def test_torture(scene, client, name, transport, expected):
     assert watch.outcomes() == spoken
     if end == "wait":
         assert not client.end.closed
+
+
+@pytest.mark.parametrize("name,transport,expected", table())
+def test_torture(scene, client, name, transport, expected):
+    judge(scene, client, name, transport, expected)
