@@ -1,17 +1,20 @@
 """SIP over WebSocket (RFC 6455, RFC 7118), and clients behind a load balancer (PROXY protocol)."""
 
 import socket
+import ssl
 import struct
 import time
 
 import pytest
 
-from bono_lab import Bono, BrokenWeb, Client, Lab, Refused, SproutSim, TcpClient, WebClient, until
+from bono_lab import (Authority, Bono, BrokenWeb, Client, Lab, Refused, SproutSim, TcpClient,
+                      WebClient, until)
 from bono_lab.sip import Call, options_to, parameter, request, uri_of, uri_parameters
 from bono_lab.web import connect
 
 OURS = "https://phone.example.net"
 FIN, TEXT, BINARY, CLOSE, PING = 0x80, 1, 2, 8, 9
+NAME = "edge.example.net"
 MESSAGE_BYTES = 65535
 V2 = b"\r\n\r\n\0\r\nQUIT\n"
 
@@ -22,19 +25,28 @@ class WebScene:
         edge, self.balancer = lab.ip(1), lab.ip(200)
         sprout = f"{lab.ip(11)}:5054"
         SproutSim(lab, "site-a", [sprout])
+        authority = Authority(lab.path("ca"))
+        pair = authority.issue("edge", names=[NAME])
+        self.trust = ssl.create_default_context(cafile=authority.ca)
 
         def access(name, transport, port, **more):
             return {"name": name, "side": "access", "transport": transport,
                     "bind": f"{edge}:{port}", **more}
-        self.bono = Bono(lab, {"site-a": [sprout]}, workers=2, websocket={"ping": "1s"}, listeners=[
+        public = {"certificate": pair.certificate, "key": pair.key}
+        self.bono = Bono(lab, {"site-a": [sprout]}, workers=2, websocket={"ping": "1s"},
+                         tls={"public": public}, listeners=[
             access("access-udp", "udp", 5060), access("access-tcp", "tcp", 5060),
             access("access-ws", "ws", 5062), access("access-page", "ws", 5064, origins=[OURS]),
+            access("access-wss", "wss", 5063, tls="public"),
+            access("behind-wss", "wss", 5073, tls="public",
+                   proxy_from=[f"{self.balancer}/32"]),
             access("behind-tcp", "tcp", 5070, proxy_from=[f"{self.balancer}/32"]),
             access("behind-ws", "ws", 5072, proxy_from=[f"{self.balancer}/32"]),
             {"name": "core-tcp", "side": "core", "transport": "tcp", "bind": f"{edge}:5058",
              "allow": ["127.0.0.0/8"], "path": True}])
         self.bono.wait_for_targets(site_a="UP")
         self.web, self.page = (edge, 5062), (edge, 5064)
+        self.secure, self.behind_secure = (edge, 5063), (edge, 5073)
         self.behind_tcp, self.behind_web = (edge, 5070), (edge, 5072)
         # Both have 15 s; the last test looks what became of them.
         self.slow = self.broken()
@@ -44,6 +56,9 @@ class WebScene:
 
     def end(self, **more):
         return WebClient(self.lab.client_ip(), more.pop("edge", self.web), **more)
+
+    def secure_end(self, **more):
+        return self.end(edge=self.secure, tls=self.trust, server_name=NAME, **more)
 
     def client(self, user, **more):
         return Client(self.lab, self.bono, user, end=self.end(**more))
@@ -125,6 +140,47 @@ def test_flow_of_a_browser_is_counted_as_ws(scene):
     assert scene.bono.status()["flows"]["ws"] >= 1
     assert scene.count("bono_connections", side="access", transport="ws") >= 1
     assert scene.count("bono_requests_total", side="access", transport="ws", method="REGISTER") >= 1
+
+
+# ---- over TLS ----
+
+def test_call_between_wss_and_ws(scene):
+    alice = Client(scene.lab, scene.bono, "alice-wss", end=scene.secure_end())
+    alice.register()
+    bob = scene.registered("bob-ws")
+    for sender, taker in ((alice, bob), (bob, alice)):
+        call = Call(sender, taker.aor, [("Route", route) for route in sender.service_route])
+        invite = taker.end.request("INVITE")
+        assert invite.values("via")[0].startswith(f"SIP/2.0/{taker.end.transport} ")
+        assert uri_parameters(uri_of(invite.values("record-route")[0]))["transport"] == "ws"
+        invite.reply(200, headers=[("Contact", taker.end.contact(taker.user))], body=b"v=0\r\n")
+        assert call.answer().status == 200
+        call.ack()
+        taker.end.request("ACK")
+        sender.end.send(call.in_dialog_bytes("BYE"))
+        taker.end.request("BYE").reply(200)
+        assert sender.end.response("BYE").status == 200
+    assert scene.bono.status()["flows"]["wss"] == 1
+
+
+def test_frames_pings_and_closing_over_tls(scene):
+    end = scene.secure_end()
+    raw = options_to(end, end.edge).replace(b"Content-Length: 0\r\n", b"")
+    end.send_fragments(raw + b"x" * (MESSAGE_BYTES - len(raw)), 9000)
+    assert end.response("OPTIONS").status == 200
+    end.ping(b"over tls")
+    end.wait_until(lambda: end.web_pongs == [b"over tls"], "pong")
+    end.leave(1000)
+    assert end.wait_for_close() == 1000
+
+
+def test_plain_upgrade_on_the_tls_port_is_no_tls(scene):
+    before = scene.count("bono_tls_handshakes_total", side="access", result="not_tls")
+    end = scene.broken(scene.secure)
+    end.write(end.request())
+    assert b"HTTP" not in end.rest()
+    until(lambda: scene.count("bono_tls_handshakes_total", side="access", result="not_tls")
+          == before + 1, "the handshake to be counted")
 
 
 # ---- frames ----
@@ -325,6 +381,14 @@ def test_registered_client_behind_the_balancer_is_known_by_its_address(scene):
     client.register()
     code, out, _ = scene.bono.ctl("flows", "--identity", client.aor)
     assert code == 0 and "198.51.100.23:4711" in out, out
+
+
+def test_header_stands_before_tls(scene):
+    end = WebClient(scene.balancer, scene.behind_secure, before=v2("198.51.100.9"),
+                    tls=scene.trust, server_name=NAME)
+    answer = options_on(end)
+    assert parameter(answer.values("via")[0], "received") == "198.51.100.9"
+    end.close()
 
 
 def test_local_and_unknown_keep_the_address_of_the_balancer(scene):
