@@ -84,21 +84,23 @@ static int add_route(struct incoming *in, const char *route)
 }
 
 /* Nothing that it says of itself is believed, and we know no better: no P-Asserted-Identity (5.2.10.2). */
-static int edit_request(struct incoming *in, const char *route)
+static int edit_request(struct incoming *in, const char *route, struct route_note *note)
 {
 	bool initial = slice_is_empty(message_to_tag(in->message));
 	int err = trust_apply(in->message, CROSSING_CLIENT_TO_CORE);
 
 	if (err == 0)
 		err = charging_mark_request(in);
-	if (err == 0 && !initial)
-		err = peer_pop_routes(in);
+	if (err == 0 && !initial) /* a call for help is no way to anywhere else */
+		err = record_route_follow_stranger(in);
 	if (err == 0 && initial)
 		err = message_remove(in->message, "Route");
 	if (err == 0 && initial)
 		err = add_route(in, route);
 	if (err == 0)
 		err = peer_add_record_routes(in, PEER_TOKEN_EMERGENCY, &in->packet->hop, false);
+	if (err == 0)
+		record_route_note_stranger(in, note);
 	return err == 0 ? peer_set_hops(in) : err;
 }
 
@@ -111,13 +113,21 @@ void emergency_request(struct incoming *in)
 	                            .to_peer = true};
 	struct proxy_ways *ways = &in->proxy->ways;
 	char text[48];
+	int err;
 
-	if (route->uri == NULL)
+	if (route->uri == NULL) {
 		refuse(in);
-	else if (ways->open(ways->arg, &peer, &plan.hop) != 0)
+		return;
+	}
+	if (ways->open(ways->arg, &peer, &plan.hop) != 0) {
 		proxy_reject(in, 503, "Service Unavailable", proxy_retry_after(text, 5),
 		             REJECTED_NO_ROUTE);
-	else if (edit_request(in, route->uri) != 0)
+		return;
+	}
+	err = edit_request(in, route->uri, &plan.route_note);
+	if (err == -EACCES)
+		proxy_reject(in, 403, "Forbidden", SLICE_NONE, REJECTED_BAD_ROUTE);
+	else if (err != 0)
 		proxy_reject(in, 500, "Server Internal Error", SLICE_NONE, REJECTED_OTHER);
 	else
 		peer_start(in, &plan);

@@ -253,7 +253,7 @@ void decision_tell(struct response_context *context, int status, bool lost);
 struct route_note {
 	enum { ROUTE_NOTE_NONE, ROUTE_NOTE_CALLER, ROUTE_NOTE_CALLEE } kind;
 	unsigned below;   /* caller: values that stood in the request when it came */
-	uint64_t flow_id; /* caller */
+	uint64_t token_hash; /* caller: of our entries' user part */
 	struct route_set_registration registration; /* caller */
 	char mark[ROUTE_SET_MARK_SIZE];             /* callee */
 };
@@ -267,6 +267,10 @@ int record_route_answer(struct response_context *context, struct message *respon
 /* A client's request in a dialog: takes our entries off its Route. 0, -ENOMEM, or -EACCES: we did not give this
  * client this route set. */
 int record_route_follow(struct incoming *in, const struct binding *binding);
+/* The same for one that is no flow's: its entries, which stand on top already, carry a token that the caller of this
+ * has judged and judges. */
+void record_route_note_stranger(struct incoming *in, struct route_note *note);
+int record_route_follow_stranger(struct incoming *in);
 
 /* ---- the border ---- */
 

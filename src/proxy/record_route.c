@@ -69,6 +69,16 @@ static int prepend(struct message *message, struct buffer *lines)
 
 /* ---- of a caller ---- */
 
+static void note_caller(const struct incoming *in, struct slice token, unsigned below,
+                        struct route_note *note)
+{
+	if (!may_form_dialog(in->method) || !slice_is_empty(message_to_tag(in->message)))
+		return;
+	note->kind = ROUTE_NOTE_CALLER;
+	note->below = below;
+	note->token_hash = hash_slice(token);
+}
+
 int record_route_from_client(struct incoming *in, const struct binding *binding,
                              struct route_note *note)
 {
@@ -77,16 +87,22 @@ int record_route_from_client(struct incoming *in, const struct binding *binding,
 	struct slice token = slice_from_string(flow_token_text(in->flow));
 	struct buffer lines;
 
-	if (may_form_dialog(in->method) && slice_is_empty(message_to_tag(in->message))) {
-		note->kind = ROUTE_NOTE_CALLER;
-		note->below = message_count(in->message, HEADER_RECORD_ROUTE);
-		note->flow_id = flow_id(in->flow);
+	note_caller(in, token, message_count(in->message, HEADER_RECORD_ROUTE), note);
+	if (note->kind == ROUTE_NOTE_CALLER)
 		name_binding(binding, &note->registration);
-	}
 	buffer_init(&lines);
 	route_write_record_route(&lines, &core, token, SLICE_NONE);
 	route_write_record_route(&lines, &access, token, SLICE_NONE);
 	return prepend(in->message, &lines);
+}
+
+void record_route_note_stranger(struct incoming *in, struct route_note *note)
+{
+	unsigned count = message_count(in->message, HEADER_RECORD_ROUTE);
+	struct name_addr access;
+
+	if (count >= 2 && message_address(in->message, HEADER_RECORD_ROUTE, 1, &access))
+		note_caller(in, access.uri.user, count - 2, note);
 }
 
 /* Our access entry in the answer: at the place where we put it and nowhere else, since a client may have put some that
@@ -95,14 +111,10 @@ static bool is_the_callers_entry(const struct response_context *context,
                                  const struct message *response, unsigned index,
                                  struct name_addr *entry)
 {
-	struct flow_token token;
-
 	return message_address(response, HEADER_RECORD_ROUTE, index, entry) &&
 	       uri_names_us(context->proxy, &entry->uri) &&
 	       !uri_param(&entry->uri, ROUTE_SET_PARAM, NULL) &&
-	       flow_token_read(entry->uri.user, &token) == FLOW_TOKEN_VALID &&
-	       token.worker == context->proxy->settings->worker &&
-	       token.flow == context->route_note.flow_id;
+	       hash_slice(entry->uri.user) == context->route_note.token_hash;
 }
 
 static int mark_callers_entry(const struct response_context *context, struct message *response)
@@ -284,15 +296,22 @@ static bool is_of_this_client(const struct incoming *in, const struct binding *b
 	return false;
 }
 
-int record_route_follow(struct incoming *in, const struct binding *binding)
+static bool is_own_entry(const struct incoming *in, const struct uri *uri)
 {
-	struct route_set_registration registration;
+	return route_is_own_entry(in, uri) ||
+	       (peer_token_has_form(uri->user) && uri_names_us(in->proxy, uri));
+}
+
+/* Takes our entries off; *token and *registration are what the mark was made for. */
+static int take_marked_set(struct incoming *in, struct slice *token,
+                           struct route_set_registration *registration)
+{
 	struct name_addr top, beyond;
-	struct slice mark = SLICE_NONE, token;
+	struct slice mark = SLICE_NONE;
 	struct route_set set;
 	int popped;
 
-	if (route_is_own_entry(in, message_request_uri(in->message, &top.uri))) {
+	if (is_own_entry(in, message_request_uri(in->message, &top.uri))) {
 		popped = route_undo_strict(in->message); /* 16.4 */
 		if (popped <= 0)
 			return popped == -ENOMEM ? -ENOMEM : -EACCES;
@@ -300,7 +319,7 @@ int record_route_follow(struct incoming *in, const struct binding *binding)
 	           !uri_names_us(in->proxy, &top.uri)) {
 		return -EACCES;
 	}
-	token = top.uri.user;
+	*token = top.uri.user;
 	if (!uri_param(&top.uri, ROUTE_SET_PARAM, &mark))
 		return -EACCES;
 	popped = route_pop_own(in->proxy, in->message);
@@ -312,8 +331,24 @@ int record_route_follow(struct incoming *in, const struct binding *binding)
 			return -EACCES;
 		route_set_add(&set, &beyond.uri);
 	}
-	if (!route_set_check(&set, token, mark, &registration) ||
-	    !is_of_this_client(in, binding, token, &registration))
-		return -EACCES;
-	return 0;
+	return route_set_check(&set, *token, mark, registration) ? 0 : -EACCES;
+}
+
+int record_route_follow(struct incoming *in, const struct binding *binding)
+{
+	struct route_set_registration registration;
+	struct slice token;
+	int err = take_marked_set(in, &token, &registration);
+
+	if (err == 0 && !is_of_this_client(in, binding, token, &registration))
+		err = -EACCES;
+	return err;
+}
+
+int record_route_follow_stranger(struct incoming *in)
+{
+	struct route_set_registration registration;
+	struct slice token;
+
+	return take_marked_set(in, &token, &registration);
 }

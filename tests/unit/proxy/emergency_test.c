@@ -106,22 +106,36 @@ static void an_emergency_call_goes_on_both_ways(void **state)
 	snprintf(core_routes, sizeof(core_routes), "%s, %s",
 	         peer_record_route(world->sent[0].text, 0),
 	         peer_record_route(world->sent[0].text, 1));
-	snprintf(routes, sizeof(routes), "%s, %s", peer_record_route(world->sent[0].text, 1),
-	         peer_record_route(world->sent[0].text, 0));
-	world_answer(world, 0, "200 OK", "Contact: <sip:psap@10.0.0.60>\r\n");
+	snprintf(lines, sizeof(lines),
+	         "Record-Route: <sip:psap@10.0.0.50:5062;lr>, %s\r\n"
+	         "Contact: <sip:psap@10.0.0.60>\r\n",
+	         core_routes);
+	world_answer(world, 0, "200 OK", lines);
 	assert_status(world, 1, "200");
+	assert_contains(peer_record_route(world->sent[1].text, 0), ";rs=");
+	snprintf(routes, sizeof(routes), "%s, %.*s",
+	         strrchr(peer_record_route(world->sent[1].text, 0), '<'),
+	         (int)strcspn(core_routes, ","), core_routes);
 	world_forget_sent(world);
-	snprintf(lines, sizeof(lines), "To: <urn:service:sos>;tag=callee\r\nRoute: %s\r\n", routes);
+	snprintf(lines, sizeof(lines),
+	         "To: <urn:service:sos>;tag=callee\r\n"
+	         "Route: %s, <sip:psap@10.0.0.50:5062;lr>\r\n",
+	         routes);
 	world_client_request(world, 1, "ACK", "sip:psap@10.0.0.60", "e1", lines);
 	assert_int_equal(address_port(&world->sent[0].hop.remote), 5062);
-	assert_lacks(world->sent[0].text, "\r\nRoute: ");
+	assert_string_equal(world_header(world->sent[0].text, "Route"),
+	                    "<sip:psap@10.0.0.50:5062;lr>");
 	/* The centre hangs up: to where the caller called from. */
 	world_core_request(world, 0, "BYE", "sip:user1@192.0.2.1:10001", core_routes, "e1", "");
 	assert_int_equal(world->sent[1].hop.side, SIDE_ACCESS);
 	assert_int_equal(address_port(&world->sent[1].hop.remote), 10001);
-	/* Nobody else, and no other call, goes along it. */
+	/* Nobody else, and no other call, goes along it; nor does this one go elsewhere. */
 	world_client_request(world, 1, "BYE", "sip:psap@10.0.0.60", "e9", lines);
 	assert_status(world, 2, "403");
+	snprintf(lines, sizeof(lines),
+	         "To: <urn:service:sos>;tag=callee\r\nRoute: %s, <sip:203.0.113.5;lr>\r\n", routes);
+	world_client_request(world, 1, "INFO", "sip:psap@10.0.0.60", "e1", lines);
+	assert_status(world, 3, "403");
 }
 
 static void a_registered_client_calls_as_always(void **state)

@@ -78,9 +78,9 @@ static void what_is_preferred_is_asserted_if_it_is_the_users_own(void **state)
 /* TS 24.229 5.2.6.3: "initial request for a dialog or standalone transaction". */
 static void every_standalone_and_initial_request_is_named_and_routed(void **state)
 {
-	static const char *const methods[] = {"INVITE",    "MESSAGE", "OPTIONS", "PUBLISH",
-	                                      "SUBSCRIBE", "REFER",   "INFO",    "NOTIFY",
-	                                      "FETCH"};
+	static const char *const methods[] = {"INVITE",  "MESSAGE",   "OPTIONS",
+	                                      "PUBLISH", "SUBSCRIBE", "REFER",
+	                                      "INFO",    "NOTIFY",    "FETCH"};
 	struct world *world = *state;
 
 	world_register(world, 1);
@@ -104,8 +104,7 @@ static void an_unregistered_client_is_refused_whatever_it_asks(void **state)
 			world_forget_sent(world);
 			snprintf(call_id, sizeof(call_id), "s%u.%u", i, tag);
 			world_client_request(world, 3, methods[i], "sip:bob@example.net", call_id,
-			                     tag == 0 ? ""
-			                              : "To: <sip:bob@example.net>;tag=x\r\n");
+			                     tag == 0 ? "" : "To: <sip:bob@example.net>;tag=x\r\n");
 			assert_int_equal(world->sent_count, 1);
 			assert_status(world, 0, "403");
 		}
@@ -216,7 +215,8 @@ static void whatever_route_is_preloaded_the_service_route_is_taken(void **state)
 		"<sip:second@127.0.2.1;lr>\r\n",
 		"Route: <sip:second@127.0.2.1;lr>, "
 		"<sip:of-ext@127.0.1.2:5054;transport=tcp;lr>\r\n",
-		"Route: <sip:of-ext@127.0.1.2:5054;transport=tcp;lr>\r\nRoute: <sip:evil.example>\r\n",
+		"Route: <sip:of-ext@127.0.1.2:5054;transport=tcp;lr>\r\nRoute: "
+	        "<sip:evil.example>\r\n",
 		"Route: <tel:+1>\r\n",
 	};
 	struct world *world = *state;
