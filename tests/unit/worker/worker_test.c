@@ -83,16 +83,21 @@ static void life(void *arg)
 	struct stage *stage = arg;
 	struct metrics_registry *registry = NULL;
 	struct worker *worker = NULL;
+	struct tls_book *book = NULL;
 
 	if (metrics_registry_create(&registry) == 0 &&
+	    tls_book_load(&(struct tls_settings){0}, NULL, NULL, NULL, &book) == 0 &&
 	    worker_create(&stage->settings, 0, registry, &reports, &worker) == 0 &&
 	    worker_connect(&worker, 1) == 0) {
 		worker_post_probe(worker, 1, 1, 100);
+		worker_post_tls(worker, book);
 		worker_post_stop(worker, 100);
 		worker_post_leave(worker);
 	}
 	worker_destroy(&worker);
 	assert_null(worker);
+	if (book != NULL)
+		snapshot_release(tls_book_snapshot(book));
 	metrics_registry_destroy(&registry);
 }
 
