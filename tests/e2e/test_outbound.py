@@ -9,8 +9,8 @@ import zlib
 
 import pytest
 
-from bono_lab import (Baresip, Bono, KamailioSprout, Lab, Scene, TcpClient, UdpClient, token_of,
-                      until)
+from bono_lab import (Baresip, Bono, Client, KamailioSprout, Lab, Scene, SproutSim, TcpClient, UdpClient,
+                      token_of, until)
 from bono_lab.sip import Message, parameter, uri_of
 
 REQUIRE = [("Require", "outbound")]
@@ -344,3 +344,18 @@ def test_baresip_keeps_its_flow_with_stun(lab):
           "baresip's keep-alives")
     assert closed(lab, "silent") == 0
     assert lab.bono.status()["registrations"] == 1
+
+
+def test_after_a_lost_flow_the_sprouts_know_that_the_phone_is_away(lab):
+    SproutSim(lab, "site-a", [f"{lab.ip(11)}:5054", f"{lab.ip(12)}:5054"])
+    bono = Bono(lab, {"site-a": [f"{lab.ip(11)}:5054", f"{lab.ip(12)}:5054"]}, workers=2,
+                outbound={"deregister_lost": True, "deregister_after": "100ms"})
+    bono.wait_for_targets(site_a="UP")
+    alice, bob = Client(lab, bono, "alice", "tcp"), Client(lab, bono, "bob")
+    alice.register()
+    bob.register()
+    alice.end.close()
+    until(lambda: bono.metrics().sum("bono_deregistrations_total", result="done") == 1,
+          "the registrar to be told")
+    answer = bob.ask("MESSAGE", "sip:alice@example.net", [("Content-Type", "text/plain")], b"hello")
+    assert answer.status == 480, answer.start
