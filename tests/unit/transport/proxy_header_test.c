@@ -147,6 +147,31 @@ static void header_that_does_not_come_in_time_or_ends_halfway_closes(void **stat
 	close(fd);
 }
 
+static void clients_behind_a_balancer_are_counted_by_their_own_address(void **state)
+{
+	struct stage *stage = *state;
+	int first, other, beyond;
+
+	stage->settings.max_connections_per_address = 1;
+	assert_int_equal(stage_open(stage), 0);
+	first = peer_connect("127.0.3.9:0", stage_listener(stage, ACCESS_TCP));
+	peer_write(first, V1_TEXT OPTIONS_TEXT);
+	stage_until(stage, stage->packet_count == 1);
+	other = peer_connect("127.0.3.9:0", stage_listener(stage, ACCESS_TCP));
+	peer_write(other, "PROXY TCP4 198.51.100.8 203.0.113.9 1 5060\r\n" OPTIONS_TEXT);
+	stage_until(stage, stage->packet_count == 2);
+	beyond = peer_connect("127.0.3.9:0", stage_listener(stage, ACCESS_TCP));
+	peer_write(beyond, V1_TEXT OPTIONS_TEXT);
+	stage_until(stage, stage->closed_count == 1);
+	assert_int_equal(stage->closed_reason, CLOSE_LIMIT);
+	assert_int_equal(metrics_read(stage->registry, METRIC_REJECTED, REJECTED_CLASS_CONNECTION,
+	                              REJECTED_ADDRESS_LIMIT, 0),
+	                 1);
+	close(first);
+	close(other);
+	close(beyond);
+}
+
 static void core_allows_the_address_that_the_header_names(void **state)
 {
 	struct stage *stage = *state;
@@ -190,6 +215,7 @@ int main(void)
 		proxy_test(listed_peer_without_a_sound_header_is_closed),
 		proxy_test(header_of_a_stranger_is_taken_for_what_it_is),
 		proxy_test_closed(header_that_does_not_come_in_time_or_ends_halfway_closes),
+		proxy_test_closed(clients_behind_a_balancer_are_counted_by_their_own_address),
 		proxy_test(core_allows_the_address_that_the_header_names),
 		proxy_test_closed(header_comes_before_the_upgrade_of_a_websocket),
 	};
