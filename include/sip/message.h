@@ -156,7 +156,8 @@ int message_pop_last(struct message *message, enum sip_header header);
 int message_remove(struct message *message, const char *name);
 /* Remove every line whose name is in the table (count names, any case); one walk. */
 int message_remove_each(struct message *message, const char *const *names, unsigned count);
-/* Keep the lines of which `keep` says so; one walk. Names come in their long form, in any case. */
+/* Keep the lines of which `keep` says so; one walk. Names come in their long form, in any case. What no message can
+ * do without stays unasked: Via, From, To, Call-ID, CSeq, Max-Forwards, Content-Length. */
 typedef bool message_keep_fn(void *arg, struct slice name, struct slice value);
 void message_keep(struct message *message, message_keep_fn *keep, void *arg);
 /* Each comma-separated value of all lines of that name is written anew by `write`: what it appends takes the

@@ -72,27 +72,29 @@ bool privacy_is_unavailable(const struct message *request)
 
 /* ---- parts of values ---- */
 
-/* A parameter of that name, or a word that stands for itself, behind a semicolon. */
-static bool has_param(struct slice value, const char *name)
+/* True if one of these words is a parameter of a value in the list. A separator inside of quotes only makes us look
+ * at more: nothing is taken for harmless by it. */
+static bool claims_network(struct slice list)
 {
-	struct slice rest;
+	while (!slice_is_empty(list)) {
+		struct slice params = slice_split(list, ',', &list);
 
-	(void)slice_split(value, ';', &rest);
-	while (!slice_is_empty(rest)) {
-		struct slice ignored;
-		struct slice param = slice_split(rest, ';', &rest);
+		(void)slice_split(params, ';', &params);
+		while (!slice_is_empty(params)) {
+			struct slice ignored, param = slice_split(params, ';', &params);
+			struct slice name = slice_trim(slice_split(param, '=', &ignored));
 
-		if (slice_equal_nocase(slice_trim(slice_split(param, '=', &ignored)),
-		                       slice_from_string(name)))
-			return true;
+			if (slice_equal_nocase(name, SLICE_LITERAL("network-provided")) ||
+			    slice_equal_nocase(name, SLICE_LITERAL("np")))
+				return true;
+		}
 	}
 	return false;
 }
 
-/* A semicolon inside of quotes only makes us look at more: nothing is taken for harmless by it. */
 static void write_access_network(void *arg, struct slice value, struct buffer *out)
 {
-	if (!has_param(value, "network-provided") && !has_param(value, "np"))
+	if (!claims_network(value))
 		buffer_append_slice(out, value);
 }
 
@@ -206,7 +208,8 @@ static bool keep_line(void *arg, struct slice name, struct slice value)
 		walk->private |= row->privacy;
 		return true;
 	case TRUST_PART:
-		walk->parts |= 1u << row->part;
+		if (row->part != PART_ACCESS_NETWORK || claims_network(value))
+			walk->parts |= 1u << row->part;
 		return true;
 	case TRUST_PASS:
 		if (slice_equal_nocase(name, SLICE_LITERAL("Privacy")))

@@ -162,7 +162,8 @@ const struct trust_row *trust_row_find(struct slice name)
 	if (name.length == 0)
 		return NULL;
 	for (i = table.first[bucket_of(name)]; i != NOTHING; i = table.next[i]) {
-		if (slice_equal_nocase(rows[i].name, name))
+		/* Nearly all write it as it is registered. */
+		if (slice_equal(rows[i].name, name) || slice_equal_nocase(rows[i].name, name))
 			return &rows[i];
 	}
 	return NULL;

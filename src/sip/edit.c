@@ -203,12 +203,17 @@ int message_remove_each(struct message *message, const char *const *names, unsig
 	return 0;
 }
 
+/* Half of the lines of an ordinary message. */
+#define ALWAYS_KEPT                                                                                \
+	(1u << LINE_VIA | 1u << LINE_FROM | 1u << LINE_TO | 1u << LINE_CALL_ID | 1u << LINE_CSEQ | \
+	 1u << LINE_MAX_FORWARDS | 1u << LINE_CONTENT_LENGTH)
+
 void message_keep(struct message *message, message_keep_fn *keep, void *arg)
 {
 	struct line *line = message_lines(message), *kept = line, *end = line + message->count;
 
 	for (; line < end; line++) {
-		if (!keep(arg, line->name, line->value))
+		if ((ALWAYS_KEPT >> line->kind & 1) == 0 && !keep(arg, line->name, line->value))
 			continue;
 		if (kept != line)
 			*kept = *line;

@@ -264,7 +264,7 @@ static void lines_are_kept_by_whoever_asks(void **state)
 	unsigned seen = 0;
 
 	message_keep(message, keep_not_named_x, &seen);
-	assert_int_equal(seen, 8);
+	assert_int_equal(seen, 3); /* not of Via, From, To, Call-ID and CSeq */
 	assert_prints(&message, START VIA TAIL "s: short\n" END);
 }
 
