@@ -67,11 +67,26 @@ static const char *value_of(const struct trust_row *row, const char **second)
 	return "mark";
 }
 
-/* Spellings of a name: as registered, in other letters, with blanks before the colon. */
-enum { SPELLINGS = 4 };
+/* Spellings of a name: as registered, in other letters, with blanks before the colon, in its compact form. */
+enum { SPELLINGS = 5 };
+
+static const char *compact_of(const struct trust_row *row)
+{
+	static const char *const forms[][2] = {
+		{"Subject", "s"}, {"Referred-By", "B"}, {"Identity", "y"}, {"Identity-Info", "N"}};
+
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
+		if (slice_equal(row->name, slice_from_string(forms[i][0])))
+			return forms[i][1];
+	return NULL;
+}
 
 static void spell(char out[64], const struct trust_row *row, int spelling)
 {
+	if (spelling == 4 && compact_of(row) != NULL) {
+		strcpy(out, compact_of(row));
+		return;
+	}
 	snprintf(out, 64, "%.*s%s", SLICE_ARGS(row->name), spelling == 3 ? " \t" : "");
 	for (char *at = out; spelling > 0 && *at != '\0'; at++)
 		*at = (char)(spelling == 1 || (at - out) % 2 == 0 ? tolower(*at) : toupper(*at));
@@ -172,7 +187,32 @@ static void the_rows_are_whole(void **state)
 		assert_ptr_equal(trust_row_find(rows[i].name), &rows[i]);
 	}
 	assert_null(trust_row_find(SLICE_LITERAL("Via")));
+	assert_null(trust_row_find(SLICE_LITERAL("P-Asserted-Identitx")));
 	assert_null(trust_row_find(SLICE_NONE));
+}
+
+/* Half of what may not cross is worse than no message: every failure is told. */
+static void scene(void *arg)
+{
+	struct slice bytes = sip_text("SIP/2.0 401 No\n" VIA TAIL
+	                              "WWW-Authenticate: Digest realm=\"r\", ck=\"1\", ik=\"2\"\n"
+	                              "History-Info: <sip:a@b>;index=1, <sip:c@d>;index=1.1\n"
+	                              "Privacy: history\n\n");
+	enum guard_verdict verdict;
+	struct message *message;
+	int err = -ENOMEM;
+
+	message_parse(bytes, SIP_TEXT_LIMIT, &message, &verdict);
+	free((char *)bytes.data);
+	if (message != NULL)
+		err = trust_apply(message, CROSSING_CORE_TO_CLIENT);
+	assert_int_equal(err, alloc_fail_happened() ? -ENOMEM : 0);
+	message_destroy(&message);
+}
+
+static void the_end_of_memory_is_told(void **state)
+{
+	assert_true(alloc_fail_each(scene, NULL) > 0);
 }
 
 static void the_page_says_what_the_table_says(void **state)
@@ -197,6 +237,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_rows_are_whole),
 		cmocka_unit_test(every_pair_of_the_table_is_done),
+		cmocka_unit_test(the_end_of_memory_is_told),
 		cmocka_unit_test(the_page_says_what_the_table_says),
 	};
 
