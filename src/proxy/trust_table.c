@@ -278,7 +278,7 @@ void trust_write_docs(struct buffer *out)
 		"`BONO_UPDATE_DOCS=1 make unit` writes it anew. Headers without a row pass "
 		"everywhere; compact forms count as their long ones.\n\n"
 		"*pass*: untouched. *strip*: every line of it goes. **set**: the sender's goes, "
-	        "and "
+		"and "
 		"what Bono knows takes its place where a rule asks for it. Kinds of privacy (`id`, "
 		"`user` ...): it goes if the message's Privacy header asks for one of them. Two "
 		"rules: of requests / of responses. A response crosses the way it travels, so what "

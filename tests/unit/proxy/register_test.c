@@ -106,9 +106,9 @@ static void another_private_identity_is_not_vouched_for(void **state)
 		DIGEST("v"),
 		DIGEST("U"),
 		"Authorization: Digest realm=\"x, username=u, "
-	        "y\",username=\"v\",response=\"abc\"\r\n",
+		"y\",username=\"v\",response=\"abc\"\r\n",
 		"Authorization: Digest realm=\"x\\\", "
-	        "username=\\\"u\",username=\"v\",response=\"a\"\r\n",
+		"username=\\\"u\",username=\"v\",response=\"a\"\r\n",
 		DIGEST("u") DIGEST("v"),
 		DIGEST("v") DIGEST("u"),
 		"Authorization: Digest username=\"u\", username=\"v\", response=\"abc\"\r\n",

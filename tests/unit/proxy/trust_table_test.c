@@ -72,8 +72,10 @@ enum { SPELLINGS = 5 };
 
 static const char *compact_of(const struct trust_row *row)
 {
-	static const char *const forms[][2] = {
-		{"Subject", "s"}, {"Referred-By", "B"}, {"Identity", "y"}, {"Identity-Info", "N"}};
+	static const char *const forms[][2] = {{"Subject", "s"},
+	                                       {"Referred-By", "B"},
+	                                       {"Identity", "y"},
+	                                       {"Identity-Info", "N"}};
 
 	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
 		if (slice_equal(row->name, slice_from_string(forms[i][0])))

@@ -297,9 +297,9 @@ static void critical_privacy_that_nobody_gives_is_refused(void **state)
 static void what_nobody_hides_keeps_its_bytes(void **state)
 {
 	static const char *const lines = "History-Info:  <sip:a@example.net> "
-	                                 ";index=1,<sip:b@example.net?Privacy=none>;index=1.1\r\n"
+					 ";index=1,<sip:b@example.net?Privacy=none>;index=1.1\r\n"
 					 "Subject:  a  b\r\nPrivacy: id ;  "
-	                                 "critical\r\nP-Called-Party-ID: <sip:c@example.net>\r\n";
+					 "critical\r\nP-Called-Party-ID: <sip:c@example.net>\r\n";
 	struct world *world = *state;
 
 	world_register(world, 1);
