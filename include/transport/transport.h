@@ -112,7 +112,7 @@ enum close_reason {
 	CLOSE_LIMIT,        /* too many connections */
 	CLOSE_LOCAL,        /* transport_close or shutdown */
 	CLOSE_TLS,          /* the handshake or a record failed */
-	CLOSE_WEBSOCKET,    /* the peer broke RFC 6455 */
+	CLOSE_WEBSOCKET,    /* the peer broke RFC 6455, or its upgrade was refused */
 	CLOSE_PROXY_HEADER, /* no PROXY protocol where one is due, or a bad one */
 	CLOSE_REASONS
 };
@@ -121,7 +121,9 @@ const char *close_reason_name(enum close_reason reason);
 /* Upward. All are called from the loop, never from inside a call to this module. */
 struct transport_events {
 	/* A whole message. For stream framing faults that can be answered (no Content-Length) the header
-	 * section comes with `fault` set, once, and the connection closes after what the callee sends. */
+	 * section comes with `fault` set, once, and the connection closes after what the callee sends. Over
+	 * WebSocket, where the next message is sound all the same: the whole message with bytes beyond its
+	 * Content-Length, and nothing closes. */
 	void (*on_packet)(void *arg, const struct packet *packet, bool framing_fault);
 	/* This hop's connection is gone; requests sent on it and not answered will not be.
 	 * Not called for connections this side closes in transport_destroy. */

@@ -1,9 +1,10 @@
 /*
  * What the files of this layer tell each other. All of it belongs to one worker's thread.
  *
- * transport.c answers the layers above and shares the work out by kind (udp.c, tcp.c; one table of four
- * functions each). listener.c binds, accept.c accepts, crowd.c counts those of one address, connection.c is the life of a stream,
- * local.c numbers our own addresses, steering.c chooses the worker of a datagram, remote.c reaches the
+ * transport.c answers the layers above and shares the work out by kind (udp.c, tcp.c, tls.c,
+ * websocket_stream.c; one table of four functions each). listener.c binds, accept.c accepts, crowd.c counts
+ * those of one address, connection.c is the life of a stream, proxy_header.c hears whom a load balancer stands
+ * for, local.c numbers our own addresses, steering.c chooses the worker of a datagram, remote.c reaches the
  * other workers.
  */
 #ifndef BONO_TRANSPORT_INTERNAL_H
