@@ -34,6 +34,7 @@ struct peer_settings {
 	const struct address_range *trunks, *pbxes;
 	unsigned trunk_count, pbx_count;
 	const char *pbx_service_route; /* NULL: none */
+	const char *tls;               /* the profile to reach them by; NULL: not over TLS */
 	struct peer_hop off_net;       /* a trunk */
 	bool emergency_register;
 	struct peer_hop emergency; /* of the core */

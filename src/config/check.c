@@ -425,4 +425,5 @@ void config_check(const struct config *config, const struct node *tree, struct f
 	check_charging(&check);
 	check_admin(&check);
 	config_check_peers(config, tree, faults);
+	check_tls_peers(&check);
 }

@@ -223,3 +223,10 @@ void check_tls_site(const struct check *check, unsigned index)
 	check_target(check, site, &site->discover, check_mark_in(node, "discover"));
 	check_tls_names(check, index);
 }
+
+void check_tls_peers(const struct check *check)
+{
+	if (check->config->peers_tls != NULL)
+		(void)named_profile(check, node_member(check->tree, "peers"),
+		                    check->config->peers_tls);
+}

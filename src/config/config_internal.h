@@ -212,5 +212,6 @@ void check_tls_listener(const struct check *check, unsigned index);
 /* True if the file says by the names of certificates who may enter. */
 bool check_names_suffice(const struct check *check, unsigned index);
 void check_tls_site(const struct check *check, unsigned index);
+void check_tls_peers(const struct check *check);
 
 #endif

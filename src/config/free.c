@@ -94,6 +94,7 @@ void config_free(struct config **config)
 	memory_free(c->trunks);
 	memory_free(c->pbxes);
 	memory_free(c->pbx_service_route);
+	memory_free(c->peers_tls);
 	texts_free(c->charging_ccf, c->charging_ccf_count);
 	texts_free(c->charging_ecf, c->charging_ecf_count);
 	memory_free(c->charging_ioi);

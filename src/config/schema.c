@@ -193,6 +193,9 @@ const struct schema_key schema_keys[] = {
 	 RESTART,
 	 "The Route of an initial request of a PBX; without it that of a client without "
 	 "Service-Route: any Sprout, `orig`."},
+	{"peers.tls", SCHEMA_NAME, C(peers_tls), 0, 0, 0, NULL, OPTIONAL, RESTART,
+	 "The profile of `tls` by which trunks, PBXes and `emergency.route` are reached over TLS; their certificates show "
+	 "the address (subjectAltName: IP)."},
 	{"peers.off_net", SCHEMA_OFF_NET, C(off_net), 0, 0, 0, "refuse", OPTIONAL, RESTART,
 	 "What the core sends to a domain that is neither home nor a trunk: `refuse` (404), or the "
 	 "SIP URI of the trunk that gets it (one of `trunks`; with `lr` it stands in Route)."},

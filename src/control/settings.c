@@ -73,6 +73,7 @@ static struct peer_settings peers_of(const struct config *config)
 		.pbxes = config->pbxes,
 		.pbx_count = config->pbx_count,
 		.pbx_service_route = config->pbx_service_route,
+		.tls = config->peers_tls,
 		.off_net = hop_of(&config->off_net),
 		.emergency_register = config->emergency_register,
 		.emergency = hop_of(&config->emergency_route),

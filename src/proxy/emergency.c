@@ -107,7 +107,9 @@ static int edit_request(struct incoming *in, const char *route, struct route_not
 void emergency_request(struct incoming *in)
 {
 	const struct peer_hop *route = &in->proxy->settings->peers.emergency;
-	struct transport_peer peer = {.transport = route->transport, .address = &route->address};
+	struct transport_peer peer = {.transport = route->transport,
+	                              .address = &route->address,
+	                              .tls = in->proxy->settings->peers.tls};
 	struct request_plan plan = {.crossing = CROSSING_CLIENT_TO_CORE,
 	                            .fixed = true,
 	                            .to_peer = true};

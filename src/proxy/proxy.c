@@ -138,7 +138,8 @@ int route_pop_own(struct proxy *proxy, struct message *message)
 	       uri_names_us(proxy, &route.uri)) {
 		if (popped > 0 && !slice_equal(first, route.uri.user))
 			break;
-		if (popped == 0 && route.uri.user.length < sizeof(token)) {
+		if (popped == 0 && route.uri.user.length > 0 &&
+		    route.uri.user.length < sizeof(token)) {
 			memcpy(token, route.uri.user.data, route.uri.user.length);
 			first = slice_of(token, route.uri.user.length);
 		}

@@ -47,7 +47,9 @@ static void send_to_hop(struct incoming *in, enum peer peer, const struct hop *h
 
 static int open_way(struct incoming *in, const struct peer_way *way, struct hop *out)
 {
-	struct transport_peer peer = {.transport = way->transport, .address = &way->address};
+	struct transport_peer peer = {.transport = way->transport,
+	                              .address = &way->address,
+	                              .tls = in->proxy->settings->peers.tls};
 	struct proxy_ways *ways = &in->proxy->ways;
 
 	return ways->open_access(ways->arg, &peer, out);
@@ -77,6 +79,19 @@ static struct uri next_uri(struct incoming *in)
 
 /* ---- in a dialog ---- */
 
+/* The hop of a token can be sent on as it is: its connection is of this life, or over UDP its listener still is what
+ * it was, and a NAT lets nothing through but from there. */
+static bool is_way_itself(const struct proxy *proxy, const struct hop *hop)
+{
+	const struct proxy_settings *settings = proxy->settings;
+
+	if (hop->transport != TRANSPORT_UDP)
+		return hop->connection != 0;
+	return hop->listener < settings->listener_count &&
+	       settings->listeners[hop->listener].transport == TRANSPORT_UDP &&
+	       settings->listeners[hop->listener].side == SIDE_ACCESS;
+}
+
 void core_request_by_token(struct incoming *in, const struct peer_token *token)
 {
 	static const enum peer peers[PEER_TOKEN_KINDS] = {PEER_TRUNK, PEER_PBX, PEER_CLIENT};
@@ -95,15 +110,8 @@ void core_request_by_token(struct incoming *in, const struct peer_token *token)
 		send_to_way(in, &named);
 		return;
 	}
-	/* Its Contact is a name, or hides behind a NAT: back where the dialog came from. A listener that is no more
-	 * after a restart is found by dialling. */
-	if (hop.connection != 0 ||
-	    (token->kind == PEER_TOKEN_EMERGENCY && hop.transport == TRANSPORT_UDP &&
-	     token->listener < in->proxy->settings->listener_count &&
-	     in->proxy->settings->listeners[token->listener].transport == TRANSPORT_UDP &&
-	     in->proxy->settings->listeners[token->listener].side == SIDE_ACCESS))
-		send_to_hop(in, way.peer, &hop);
-	else if (open_way(in, &way, &hop) == 0)
+	/* Its Contact is a name, or hides behind a NAT: back where the dialog came from. */
+	if (is_way_itself(in->proxy, &hop) || open_way(in, &way, &hop) == 0)
 		send_to_hop(in, way.peer, &hop);
 	else
 		cannot_go(in);

@@ -112,6 +112,16 @@ static void all_of_it_can_be_said(void **state)
 	config_free(&config);
 }
 
+static void the_profile_of_peers_is_one_of_tls(void **state)
+{
+	struct config *config = sound("tls: { interconnect: { ca: /etc/ca.pem } }\n"
+				      "peers: { tls: interconnect }\n");
+
+	assert_string_equal(config->peers_tls, "interconnect");
+	config_free(&config);
+	assert_fault("peers: { tls: interconnect }\n", "13:15", "unknown TLS profile");
+}
+
 static void refuse_is_a_word_too(void **state)
 {
 	struct config *config =
@@ -181,6 +191,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(silence_means_clients_only),
 		cmocka_unit_test(all_of_it_can_be_said),
+		cmocka_unit_test(the_profile_of_peers_is_one_of_tls),
 		cmocka_unit_test(refuse_is_a_word_too),
 		cmocka_unit_test(an_address_is_a_trunk_or_a_pbx),
 		cmocka_unit_test(off_net_is_one_of_the_trunks),
