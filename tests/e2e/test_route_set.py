@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from bono_lab import Lab, Scene
+from bono_lab import Bono, Lab, Scene
 from bono_lab.sip import Call, Message, build, unique, uri_of
 from bono_lab.wait import until
 
@@ -293,3 +293,22 @@ def test_a_subscriber_may_go_by_the_notify_that_came_first(scene, user, way):
     assert again.values("route") == [sprouts_entry(scene)]
     again.reply(200)
     subscribe.reply(200)
+
+
+def test_a_call_outlives_a_restart_of_ours(tmp_path):
+    """The key in state_dir stays, so a client with outbound ends its call once it has registered again."""
+    lab = Lab(tmp_path)
+    try:
+        scene = Scene(lab)
+        call = established(scene, scene.registered("alice", "udp"))
+        scene.bono.stop()
+        scene.bono = Bono(lab, {"site-a": [f"{lab.ip(11)}:5054"]})
+        scene.bono.wait_for_targets(site_a="UP")
+        call.client.end.send(call.in_dialog_bytes("INFO"))
+        assert call.client.end.response("INFO").status == 403      # not registered
+        scene.register(call.client)
+        call.client.end.send(call.in_dialog_bytes("BYE"))
+        scene.sprout.expect("BYE", call_id=call.invite.get("call-id")).reply(200)
+        assert call.client.end.response("BYE").status == 200
+    finally:
+        lab.close()
