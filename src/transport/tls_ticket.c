@@ -274,7 +274,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 	} else if (!key_to_decrypt(keys, name, &key, &renew)) {
 		answer = 0;
 	} else if (set_up(&key, iv, cipher, mac, 0)) {
-		answer = renew ? 2 : 1;
+		/* RFC 8446 C.4: a ticket of 1.3 is used once */
+		answer = renew || SSL_version(ssl) >= TLS1_3_VERSION ? 2 : 1;
 	}
 	OPENSSL_cleanse(&key, sizeof(key));
 	return answer;
