@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from bono_lab import (Bono, Client, Lab, Ports, ScriptedSprout, Sipp, SproutSim, TcpClient, UdpClient,
+from bono_lab import (Baresip, Bono, Client, Lab, Ports, ScriptedSprout, Sipp, SproutSim, TcpClient, UdpClient,
                       host_port, program)
 from bono_lab.sip import Call, options_to, parameter, request, unique, uri_of
 from test_torture import judge, table as torture_table
@@ -333,6 +333,23 @@ def test_sipp_over_ipv6(sites, user, case, transport):
                ip="::1", port=ports.port(6))
     uac.succeed()
     uas.succeed()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_baresip_over_ipv6_calls_baresip(sites, user, way):
+    """With sound between them; nobody here would carry it from one family to the other."""
+    ports = sites.lab.ports
+    one = Baresip(sites.lab, f"a{user}", sites.access["v6"], way, listen=("::1", ports.port(5)))     # and the next port for TLS
+    two = Baresip(sites.lab, f"b{user}", sites.access["v6"], way, listen=("::1", ports.port(7)))
+    one.wait_for_register()
+    two.wait_for_register()
+    one.call(two.user)
+    one.wait_for("CALL_ESTABLISHED")
+    two.wait_for("CALL_ESTABLISHED")
+    one.hang_up()
+    two.wait_for("CALL_CLOSED")
+    one.stop()
+    two.stop()
 
 
 def test_site_of_the_other_family_takes_over(own):

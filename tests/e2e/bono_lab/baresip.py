@@ -7,13 +7,14 @@ import socket
 import uuid
 import wave
 
+from .address import host_port
 from .process import Process
 from .wait import until
 
 MODULES = "/usr/lib/baresip/modules"
 CONFIG = """poll_method epoll
-net_interface {ip}
-sip_listen {ip}:5070
+net_interface {host}
+sip_listen {listen}
 call_max_calls 4
 audio_source aufile,{directory}/tone.wav
 audio_player aufile,{directory}/heard.wav
@@ -44,16 +45,18 @@ class Baresip(Process):
     When its tone is over baresip hangs up by itself."""
 
     def __init__(self, lab, user, edge, transport="udp", domain="example.net", answer="auto",
-                 password="secret", regint=60, tone_s=1, ip=None):
+                 password="secret", regint=60, tone_s=1, ip=None, listen=None):
         self.user, self.domain = user, domain
-        self.ip = ip or lab.client_ip()
+        self.ip = ip or lab.client_ip()     # of its control port, and of SIP unless `listen` says another
+        listen = listen or (self.ip, 5070)
         directory = lab.path(f"baresip-{user}")
         directory.mkdir()
-        (directory / "config").write_text(CONFIG.format(ip=self.ip, directory=directory,
+        (directory / "config").write_text(CONFIG.format(ip=self.ip, host=listen[0],
+                                                        listen=host_port(listen), directory=directory,
                                                         modules=MODULES))
         (directory / "accounts").write_text(
             f"<sip:{user}@{domain};transport={transport}>;auth_user={user};auth_pass={password};"
-            f'outbound="sip:{edge[0]}:{edge[1]};transport={transport}";sipnat=outbound;'
+            f'outbound="sip:{host_port(edge)};transport={transport}";sipnat=outbound;'
             f"regint={regint};answermode={answer}\n")
         write_tone(directory / "tone.wav", tone_s)
         (directory / "contacts").write_text("")
