@@ -1,10 +1,14 @@
 """Trunks (IBCF): calls both ways, what is screened, how dialogs find their way, and what is refused."""
 
+import socket
+import ssl
+
 import pytest
 
-from bono_lab import Bono, Lab, Scene, ScriptedSprout
+from bono_lab import Authority, Bono, Lab, Scene, ScriptedSprout
+from bono_lab.bono import configuration
 from bono_lab.peer import Peer
-from bono_lab.sip import Message, build, request, unique, uri_of, uri_parameters, user_of
+from bono_lab.sip import Message, build, cut_message, request, unique, uri_of, uri_parameters, user_of
 
 CORE_ONLY = [("P-Charging-Vector", "icid-value=1"), ("P-Served-User", "<sip:boss@example.net>"),
              ("P-Access-Network-Info", "IEEE-802.11"), ("P-Visited-Network-ID", "other.example")]
@@ -249,4 +253,79 @@ def test_a_dead_sprout_loses_no_call_of_a_trunk(tmp_path):
         call = trunk.call("udp", uri=f"sip:user{number}@example.net", method="MESSAGE")
         living.expect("MESSAGE", call_id=call.call_id).reply(200)
         assert call.answer().status == 200
+    lab.close()
+
+
+def tls_edge(lab, authority):
+    """An edge that reaches its trunk over TLS by a profile."""
+    ours = authority.issue("edge", names=["edge.example.net"], ips=[lab.ip(1)])
+    listeners = configuration(lab, {"site-a": ["127.0.0.1:1"]})["listeners"] + [
+        {"name": "access-tls", "side": "access", "transport": "tls", "bind": f"{lab.ip(1)}:5061",
+         "tls": "interconnect"}]
+    return Scene(lab, listeners=listeners, peers={"trunks": [lab.ip(33)], "tls": "interconnect"},
+                 tls={"interconnect": {"certificate": ours.certificate, "key": ours.key,
+                                       "ca": authority.ca}})
+
+
+class TlsTrunk:
+    """Listens on 5061, takes one connection and one message on it."""
+
+    def __init__(self, lab, ip, certificate):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate.certificate, certificate.key)
+        self.listening = socket.create_server((ip, 5061))
+        self.listening.settimeout(20)
+        self.context, self.end = context, None
+        lab.add(self)
+
+    def expect(self):
+        connection, _ = self.listening.accept()
+        connection.settimeout(20)
+        self.end = self.context.wrap_socket(connection, server_side=True)
+        data, raw = b"", None
+        while raw is None:
+            more = self.end.recv(65536)
+            if not more:
+                raise ConnectionResetError("the edge went away")
+            data += more
+            raw, data = cut_message(data)
+        message = Message(raw)
+        message.reply_way = self.end.sendall
+        return message
+
+    def stop(self):
+        self.listening.close()
+        if self.end is not None:
+            self.end.close()
+
+
+def test_a_trunk_over_tls_shows_its_address(tmp_path):
+    lab = Lab(tmp_path)
+    authority = Authority(lab.path("ca"))
+    scene = tls_edge(lab, authority)
+    trunk = TlsTrunk(lab, lab.ip(33), authority.issue("gateway", ips=[lab.ip(33)]))
+    core = scene.way()
+    call_id = unique("tls")
+    core.send(core.request_bytes("MESSAGE", f"sip:x@{lab.ip(33)}:5061;transport=tls", [],
+                                 call_id=call_id))
+    message = trunk.expect()
+    assert "SIP/2.0/TLS" in message.lines("via")[0]
+    assert uri_parameters(uri_of(message.values("record-route")[0]))["transport"] == "tls"
+    message.reply(200)
+    assert core.end.response("MESSAGE", call_id).status == 200
+    lab.close()
+
+
+def test_a_trunk_with_a_foreign_certificate_is_not_reached(tmp_path):
+    lab = Lab(tmp_path)
+    authority = Authority(lab.path("ca"))
+    scene = tls_edge(lab, authority)
+    trunk = TlsTrunk(lab, lab.ip(33), authority.issue("gateway", ips=[lab.ip(34)]))
+    core = scene.way()
+    call_id = unique("tls")
+    core.send(core.request_bytes("MESSAGE", f"sip:x@{lab.ip(33)}:5061;transport=tls", [],
+                                 call_id=call_id))
+    with pytest.raises(OSError):
+        trunk.expect()
+    assert core.end.response("MESSAGE", call_id).status == 503
     lab.close()
