@@ -4,7 +4,9 @@ import re
 
 from bono_lab.bono import ROOT
 
-RULES = (ROOT / "docs/CONFORMANCE.md").read_text(encoding="utf-8").partition("## Rules")[2]
+PAGE = (ROOT / "docs/CONFORMANCE.md").read_text(encoding="utf-8").partition("## Rules")[2]
+PATHS = re.findall(r"\btests/[\w/.-]*\w", PAGE)        # written out in full
+RULES = re.sub(r"\btests/[\w/.-]*\w", "", PAGE)
 TESTS = "\n".join(path.read_text(encoding="utf-8") for pattern in ("unit/*/*_test.c", "e2e/test_*.py")
                   for path in (ROOT / "tests").glob(pattern))
 
@@ -14,8 +16,10 @@ def test_every_named_file_exists():
     assert len(names) > 30
     for name in names:
         folder, _, module = name.partition("/")
-        if folder not in ("e2e", "unit"):
+        if folder not in ("e2e", "unit", "data"):
             assert (ROOT / f"tests/unit/{folder}/{module}_test.c").is_file(), name
+    for path in PATHS:
+        assert (ROOT / path).exists(), path
     for name in re.findall(r"\be2e/(\w+\.py)", RULES):
         assert (ROOT / "tests/e2e" / name).is_file(), name
 
