@@ -4,7 +4,7 @@ import socket
 
 from bono_lab import Bono, SproutSim
 from bono_lab.churn import (connect_and_kill, descriptors, finals, heap_kb, register,
-                            wait_until_nobody_is_left)
+                            wait_for_descriptors, wait_until_nobody_is_left)
 from bono_lab.sip import unique
 
 AT_ONCE = 20
@@ -69,7 +69,7 @@ def test_twenty_thousand_registrations_leave_no_memory_behind(lab):
     before = heap_kb(edge.bono), descriptors(edge.bono)
     udp_lap(edge, ip, UDP_CLIENTS)
     wait_until_nobody_is_left(edge.bono)
-    assert descriptors(edge.bono) <= before[1]
+    wait_for_descriptors(edge.bono, before[1])
     assert heap_kb(edge.bono) - before[0] < GROWTH_KB, (before, heap_kb(edge.bono))
     edge.bono.assert_serving()
 
@@ -81,7 +81,7 @@ def test_two_thousand_connections_leave_nothing_behind(lab):
     before = heap_kb(edge.bono), descriptors(edge.bono)
     tcp_lap(edge, ip, TCP_CLIENTS)
     wait_until_nobody_is_left(edge.bono)
-    assert descriptors(edge.bono) <= before[1]
+    wait_for_descriptors(edge.bono, before[1])
     assert heap_kb(edge.bono) - before[0] < GROWTH_KB, (before, heap_kb(edge.bono))
     edge.bono.assert_serving()
 
@@ -93,6 +93,6 @@ def test_ten_thousand_connections_killed_leave_nothing_behind(lab):
     before = heap_kb(edge.bono), descriptors(edge.bono)
     connect_and_kill(ip, edge.bono.access, KILLED)
     wait_until_nobody_is_left(edge.bono)
-    assert descriptors(edge.bono) <= before[1]
+    wait_for_descriptors(edge.bono, before[1])
     assert heap_kb(edge.bono) - before[0] < GROWTH_KB, (before, heap_kb(edge.bono))
     edge.bono.assert_serving()

@@ -15,6 +15,11 @@ def descriptors(bono):
     return len(list(pathlib.Path(f"/proc/{bono.pid}/fd").iterdir()))
 
 
+def wait_for_descriptors(bono, most):
+    """The admin port may be closing one of ours still."""
+    until(lambda: descriptors(bono) <= most, f"at most {most} descriptors, there are {descriptors(bono)}")
+
+
 def heap_kb(bono):
     """Resident and not of a file."""
     status = pathlib.Path(f"/proc/{bono.pid}/status").read_text()
