@@ -59,8 +59,8 @@ static const struct trust_row rows[] = {
 	ROW("Service-Route", "x.xxxx", "x.xxxx", .why = "RFC 3608 5: of a registrar alone"),
 
 	/* ---- charging ---- */
-	ROW("P-Charging-Vector", "xxxxxx", "xxxxxx", .why = "RFC 7315 4.6, 5.6; 24.229 5.2.6.3"),
-	ROW("P-Charging-Function-Addresses", "xxxxxx", "xxxxxx", .why = "RFC 7315 4.5, 5.5"),
+	ROW("P-Charging-Vector", "=x=x=x", "=x=x=x", .why = "RFC 7315 4.6, 5.6; 24.229 5.2.6.3"),
+	ROW("P-Charging-Function-Addresses", "=x=x=x", "=x=x=x", .why = "RFC 7315 4.5, 5.5"),
 	ROW("Relayed-Charge", "xxxxxx", "xxxxxx", .why = "24.229 7.2.12: within one network"),
 	ROW("P-DCS-Trace-Party-ID", "xxxxxx", "xxxxxx", .why = "RFC 5503 4"),
 	ROW("P-DCS-OSPS", "xxxxxx", "xxxxxx", .why = "RFC 5503 5"),

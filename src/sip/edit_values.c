@@ -24,10 +24,12 @@ static void write_values(struct slice list, message_write_value_fn *write, void 
 		write(arg, value, out);
 		if (out->failed)
 			return;
-		if (!slice_equal(slice_of(out->data + start, out->length - start), value))
-			*same = false;
-		if (out->length == start)
+		if (out->length == start) {
 			out->length = separator;
+			*same = false;
+		} else if (!slice_equal(slice_of(out->data + start, out->length - start), value)) {
+			*same = false;
+		}
 	}
 }
 

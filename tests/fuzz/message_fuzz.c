@@ -88,6 +88,26 @@ static void look(const struct message *message)
 	see(value);
 }
 
+/* Some values go, the others stay. */
+static void write_half(void *arg, struct slice value, struct buffer *out)
+{
+	if (value.length % 2 == 0)
+		buffer_append(out, value.data, value.length);
+}
+
+/* None of them is there any more, whatever was around it. */
+static void take_params(struct message *message)
+{
+	static const char *const names[] = {"ck", "ik", "integrity-protected"};
+	struct slice line, value;
+
+	if (message_remove_auth_params(message, "WWW-Authenticate", names, 3) != 0)
+		return;
+	for (unsigned i = 0; message_header_at(message, "WWW-Authenticate", i, &line); i++)
+		for (unsigned n = 0; n < 3; n++)
+			ASSERT(!auth_param(line, names[n], 0, &value));
+}
+
 static void edit(struct message *message, unsigned what)
 {
 	static const char *const strip[] = {"P-Asserted-Identity", "Path", "Subject", "X"};
@@ -105,6 +125,10 @@ static void edit(struct message *message, unsigned what)
 	if ((what & 16) != 0)
 		message_set_authorization_param(message, "Authorization", "integrity-protected",
 		                                (what & 32) != 0 ? "yes" : NULL);
+	if ((what & 1024) != 0)
+		message_edit_values(message, "History-Info", write_half, NULL);
+	if ((what & 2048) != 0)
+		take_params(message);
 	if (message_is_request(message)) {
 		if ((what & 64) != 0)
 			route_apply_strict(message);
