@@ -240,6 +240,11 @@ static int list_paths(struct tls_keeper *keeper)
 /* Explicit, and said: whoever reads the log in a year did not write the file. */
 static void say_unverified(const struct config *config)
 {
+	if (config->peers_tls != NULL &&
+	    config_find_tls(config, config->peers_tls)->verify == CONFIG_VERIFY_NONE)
+		log_warning("peers: reached over TLS by profile %s, which verifies nothing: anyone "
+		            "on the way may answer in their place",
+		            config->peers_tls);
 	for (unsigned i = 0; i < config->site_count; i++) {
 		const char *name = config->sites[i].tls;
 
