@@ -17,6 +17,7 @@
 
 struct options {
 	const char *site, *peer_store, *users, *control;
+	const char *certificate, *key, *ca;
 	uint32_t min_expires_s;
 	bool verbose;
 };
@@ -25,8 +26,11 @@ static const char usage[] =
 	"sprout-sim: simulated Sprouts of one site: registrar and proxy with faults on demand\n"
 	"\n"
 	"  --site NAME                       the site, in logs and in the store\n"
-	"  --listen HOST:PORT[/udp|/tcp]     an address of a Sprout; both transports if none is "
+	"  --listen HOST:PORT[/udp|/tcp|/tls] an address of a Sprout; UDP and TCP if none is "
 	"named; repeat it\n"
+	"  --certificate FILE --key FILE     PEM, for /tls\n"
+	"  --ca FILE                         over TLS both ways only peers with a certificate of "
+        "it\n"
 	"  --peer-store DIRECTORY            share registrations with the simulators that name the "
 	"same directory\n"
 	"  --users FILE                      lines USER:PASSWORD: ask for digest credentials on "
@@ -78,8 +82,9 @@ static int add_listen(struct sim *sim, const char *text)
 
 	if (!address_parse(host_port, &address) || address_is_wildcard(&address) ||
 	    address_port(&address) == 0)
-		return complain("--listen needs an address with its port, and maybe /udp or /tcp",
-		                text);
+		return complain(
+			"--listen needs an address with its port, and maybe /udp, /tcp or /tls",
+			text);
 	err = obtain_sprout(sim, &address, &sprout);
 	if (err != 0)
 		return err;
@@ -87,10 +92,35 @@ static int add_listen(struct sim *sim, const char *text)
 		sprout->serves[TRANSPORT_UDP] = true;
 	else if (slice_equal(kind, SLICE_LITERAL("tcp")))
 		sprout->serves[TRANSPORT_TCP] = true;
+	else if (slice_equal(kind, SLICE_LITERAL("tls")))
+		sprout->serves[TRANSPORT_TLS] = true;
 	else if (slice_index(slice_from_string(text), '/') < 0)
 		sprout->serves[TRANSPORT_UDP] = sprout->serves[TRANSPORT_TCP] = true;
 	else
-		return complain("--listen knows udp and tcp", text);
+		return complain("--listen knows udp, tcp and tls", text);
+	return 0;
+}
+
+static bool wants_tls(const struct sim *sim)
+{
+	for (unsigned i = 0; i < sim->sprout_count; i++)
+		if (sim->sprouts[i]->serves[TRANSPORT_TLS])
+			return true;
+	return false;
+}
+
+static int check_options(const struct sim *sim, const struct options *options)
+{
+	if (options->site == NULL)
+		return complain("--site is missing", NULL);
+	if (strchr(options->site, '/') != NULL)
+		return complain("--site must not hold a slash", options->site);
+	if (sim->sprout_count == 0)
+		return complain("--listen is missing", NULL);
+	if ((options->certificate == NULL) != (options->key == NULL))
+		return complain("--certificate and --key go together", NULL);
+	if (wants_tls(sim) && options->certificate == NULL)
+		return complain("/tls needs --certificate and --key", NULL);
 	return 0;
 }
 
@@ -103,6 +133,9 @@ static int read_options(int argc, char **argv, struct sim *sim, struct options *
 		{"users", required_argument, NULL, 'u'},
 		{"control", required_argument, NULL, 'c'},
 		{"min-expires", required_argument, NULL, 'm'},
+		{"certificate", required_argument, NULL, 'C'},
+		{"key", required_argument, NULL, 'K'},
+		{"ca", required_argument, NULL, 'A'},
 		{"verbose", no_argument, NULL, 'v'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
@@ -132,6 +165,15 @@ static int read_options(int argc, char **argv, struct sim *sim, struct options *
 				return complain("--min-expires needs seconds", optarg);
 			out->min_expires_s = (uint32_t)seconds;
 			break;
+		case 'C':
+			out->certificate = optarg;
+			break;
+		case 'K':
+			out->key = optarg;
+			break;
+		case 'A':
+			out->ca = optarg;
+			break;
 		case 'v':
 			out->verbose = true;
 			break;
@@ -144,13 +186,7 @@ static int read_options(int argc, char **argv, struct sim *sim, struct options *
 	}
 	if (err == 0 && optind < argc)
 		return complain("unexpected argument", argv[optind]);
-	if (err == 0 && out->site == NULL)
-		return complain("--site is missing", NULL);
-	if (err == 0 && strchr(out->site, '/') != NULL)
-		return complain("--site must not hold a slash", out->site);
-	if (err == 0 && sim->sprout_count == 0)
-		return complain("--listen is missing", NULL);
-	return err;
+	return err == 0 ? check_options(sim, out) : err;
 }
 
 /* ---- life ---- */
@@ -170,6 +206,31 @@ static int open_sprouts(struct sim *sim)
 	return 0;
 }
 
+static void on_tls_fault(void *arg, const char *text)
+{
+	(void)arg;
+	fprintf(stderr, "sprout-sim: %s\n", text);
+}
+
+static int load_tls(struct sim *sim, const struct options *options)
+{
+	const struct tls_pair pair = {options->certificate, options->key};
+	const struct tls_profile_settings profile = {
+		.name = SIM_TLS,
+		.pairs = &pair,
+		.pair_count = 1,
+		.ca = options->ca,
+		/* who registered by a way is reached by it, whatever its name */
+		.verify = options->ca != NULL ? TLS_VERIFY_CHAIN : TLS_VERIFY_NONE,
+	};
+	const struct tls_settings settings = {.profiles = &profile, .profile_count = 1};
+
+	if (options->certificate == NULL)
+		return 0;
+	sim->asks_certificate = options->ca != NULL;
+	return tls_book_load(&settings, NULL, on_tls_fault, NULL, &sim->tls);
+}
+
 static int open_rest(struct sim *sim, const struct options *options)
 {
 	int err = store_create(&sim->store);
@@ -186,7 +247,9 @@ static int open_rest(struct sim *sim, const struct options *options)
 		if (err != 0)
 			return complain(options->peer_store, error_text(err));
 	}
-	err = open_sprouts(sim);
+	err = load_tls(sim, options);
+	if (err == 0)
+		err = open_sprouts(sim);
 	if (err == 0 && options->control != NULL) {
 		err = console_create(sim, options->control, &sim->console);
 		if (err != 0)
@@ -203,6 +266,8 @@ static void sim_close(struct sim *sim)
 	peers_destroy(&sim->peers);
 	digest_destroy(&sim->digest);
 	store_destroy(&sim->store);
+	if (sim->tls != NULL)
+		snapshot_release(tls_book_snapshot(sim->tls));
 	loop_destroy(&sim->loop);
 }
 

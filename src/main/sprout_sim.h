@@ -34,6 +34,9 @@ struct peers;
 struct digest;
 struct console;
 
+/* The one profile of TLS. */
+#define SIM_TLS "sim"
+
 struct sim {
 	struct loop *loop; /* main thread: signals and control socket */
 	const char *site;
@@ -43,6 +46,8 @@ struct sim {
 	struct peers *peers;     /* NULL: no --peer-store, registrations stay in this process */
 	struct digest *digest;   /* NULL: no --users, anyone registers without a password */
 	struct console *console; /* NULL: no --control */
+	struct tls_book *tls;    /* NULL: no --certificate */
+	bool asks_certificate;   /* --ca: who connects over TLS has to show one of that authority */
 	uint32_t min_expires_s;  /* shorter registrations get 423; 0: any is taken */
 	struct sprout *sprouts[SPROUTS_MAX];
 	unsigned sprout_count;
@@ -147,7 +152,7 @@ struct sprout {
 	char name[ADDRESS_TEXT_MAX]; /* HOST:PORT, as operators and fault lines call it */
 	struct address address;
 	bool serves[TRANSPORTS];
-	struct listener_settings listeners[2];
+	struct listener_settings listeners[TRANSPORTS];
 	unsigned listener_count;
 
 	struct loop *loop; /* NULL while refusing; everything below is its thread's then */

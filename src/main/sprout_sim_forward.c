@@ -46,7 +46,9 @@ int forward_open(struct sprout *sprout, const struct uri *uri, struct hop *out)
 		return -EHOSTUNREACH;
 	}
 	err = transport_open(sprout->transport,
-	                     &(struct transport_peer){.transport = transport, .address = &address},
+	                     &(struct transport_peer){.transport = transport,
+	                                              .address = &address,
+	                                              .tls = SIM_TLS},
 	                     out);
 	if (err != 0)
 		log_warning("%s: no way to %.*s, %s", sprout->name, SLICE_ARGS(uri->text),

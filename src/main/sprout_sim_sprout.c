@@ -284,6 +284,9 @@ static void add_listener(struct sprout *sprout, enum sip_transport transport)
 		.advertise = sprout->name,
 		.allow = everyone,
 		.allow_count = ARRAY_LENGTH(everyone),
+		.tls = transport_is_tls(transport) ? SIM_TLS : NULL,
+		.client_certificate =
+			sprout->sim->asks_certificate ? TLS_CLIENT_REQUIRED : TLS_CLIENT_NONE,
 	};
 }
 
@@ -316,9 +319,11 @@ static int create_transport(struct sprout *sprout)
 	int err = transport_create(sprout->loop, 0, &settings, NULL, &events, sprout,
 	                           &sprout->transport);
 
-	if (err == 0)
-		transport_set_siblings(sprout->transport, &sprout->transport);
-	return err;
+	if (err != 0)
+		return err;
+	transport_set_siblings(sprout->transport, &sprout->transport);
+	transport_set_tls(sprout->transport, sprout->sim->tls);
+	return 0;
 }
 
 /* The thread has ended, or never began. */

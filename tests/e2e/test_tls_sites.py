@@ -176,3 +176,26 @@ def test_who_verifies_nothing_is_told_at_the_start(lab, authority):
                 tls={"intersite": {"certificate": ours.certificate, "key": ours.key,
                                    "ca": authority.ca, "verify": "none"}})
     assert bono.log_contains("site site-b: reached over TLS by profile intersite, which verifies nothing")
+
+
+def test_simulated_sprouts_speak_tls_and_reach_their_edge_by_it(lab, authority):
+    """Both ways: the edge connects to register, the Sprout connects to the Path with a call's request."""
+    sprout = authority.issue("sprout", names=[SPROUT_B], ips=[lab.ip(21)])
+    ours = authority.issue("ours", names=[OURS], ips=[lab.ip(1)])
+    edge = lab.ip(1)
+    SproutSim(lab, "site-b", [f"{lab.ip(21)}:5061"], "tls", certificate=sprout, ca=authority.ca)
+    bono = Bono(lab, {"site-b": {"tls": "intersite",
+                                 "targets": [{"uri": f"sip:{lab.ip(21)}:5061;transport=tls",
+                                              "tls_name": SPROUT_B}]}},
+                node={"site": "site-b"},
+                listeners=[{"name": "access-udp", "side": "access", "transport": "udp", "bind": f"{edge}:5060"},
+                           {"name": "access-tcp", "side": "access", "transport": "tcp", "bind": f"{edge}:5060"},
+                           {"name": "core-tls", "side": "core", "transport": "tls", "bind": f"{edge}:5059",
+                            "tls": "intersite", "allow_names": [SPROUT_B]}],
+                tls={"intersite": {"certificate": ours.certificate, "key": ours.key, "ca": authority.ca}})
+    bono.wait_for_targets(site_b="UP")
+    alice, bob = Client(lab, bono, "alice"), Client(lab, bono, "bob")
+    alice.register()
+    bob.register()
+    alice.message("bob", "hello")
+    assert result(bono, "core", "ok") >= 2
