@@ -197,5 +197,7 @@ def test_simulated_sprouts_speak_tls_and_reach_their_edge_by_it(lab, authority):
     alice, bob = Client(lab, bono, "alice"), Client(lab, bono, "bob")
     alice.register()
     bob.register()
-    alice.message("bob", "hello")
+    alice.end.send(alice.request_bytes("MESSAGE", "sip:bob@example.net", body=b"hello"))
+    bob.end.send(bob.end.request("MESSAGE").reply(200))
+    assert alice.end.response("MESSAGE").status == 200
     assert result(bono, "core", "ok") >= 2
