@@ -110,7 +110,7 @@ static int plan_in_dialog(struct incoming *in, struct request_plan *plan)
 {
 	struct name_addr next;
 	struct uri uri;
-	int err = peer_pop_routes(in);
+	int err = record_route_follow_stranger(in);
 
 	if (err != 0)
 		return err;
@@ -139,6 +139,8 @@ static int plan_request(struct incoming *in, enum peer peer, struct request_plan
 		err = peer_add_record_routes(in,
 		                             peer == PEER_TRUNK ? PEER_TOKEN_TRUNK : PEER_TOKEN_PBX,
 		                             &in->packet->hop, false);
+	if (err == 0 && initial)
+		record_route_note_stranger(in, &plan->route_note);
 	return err == 0 ? peer_set_hops(in) : err;
 }
 
@@ -156,6 +158,7 @@ static bool may_go_on(struct incoming *in, enum peer peer)
 void from_peer_request(struct incoming *in, enum peer peer)
 {
 	struct request_plan plan = {.crossing = crossing_from(peer)};
+	int err;
 
 	if (peer == PEER_TRUNK && routes_ask_originating(in->message)) {
 		proxy_reject(in, 403, "Forbidden", SLICE_NONE, REJECTED_ORIGINATING);
@@ -165,7 +168,10 @@ void from_peer_request(struct incoming *in, enum peer peer)
 		proxy_reject(in, 403, "Forbidden", SLICE_NONE, REJECTED_FORGED_TOKEN);
 		return;
 	}
-	if (plan_request(in, peer, &plan) != 0)
+	err = plan_request(in, peer, &plan);
+	if (err == -EACCES) /* not the route set that we gave it */
+		proxy_reject(in, 403, "Forbidden", SLICE_NONE, REJECTED_BAD_ROUTE);
+	else if (err != 0)
 		proxy_reject(in, 500, "Server Internal Error", SLICE_NONE, REJECTED_OTHER);
 	else
 		peer_start(in, &plan);

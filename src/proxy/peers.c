@@ -157,14 +157,19 @@ int peer_add_record_routes(struct incoming *in, enum peer_token_kind kind, const
 	                           .epoch = settings->epoch,
 	                           .connection = access->connection,
 	                           .address = access->remote};
-	char text[PEER_TOKEN_TEXT_MAX];
+	char text[PEER_TOKEN_TEXT_MAX], mark[ROUTE_SET_MARK_SIZE] = "";
 	struct buffer lines;
 	int err;
 
 	peer_token_write(&token, message_call_id(in->message), text);
+	if (from_core && slice_is_empty(message_to_tag(in->message)))
+		record_route_mark_stranger(in->message, slice_from_string(text), mark);
 	buffer_init(&lines);
-	route_write_record_routes(&lines, from_core ? &edge : &core, from_core ? &core : &edge,
-	                          slice_from_string(text));
+	if (!from_core)
+		route_write_record_route(&lines, &core, slice_from_string(text), SLICE_NONE);
+	route_write_record_route(&lines, &edge, slice_from_string(text), slice_from_string(mark));
+	if (from_core)
+		route_write_record_route(&lines, &core, slice_from_string(text), SLICE_NONE);
 	err = lines.failed ? -ENOMEM : message_prepend_lines(in->message, buffer_slice(&lines));
 	buffer_free(&lines);
 	return err;

@@ -271,6 +271,9 @@ int record_route_follow(struct incoming *in, const struct binding *binding);
  * has judged and judges. */
 void record_route_note_stranger(struct incoming *in, struct route_note *note);
 int record_route_follow_stranger(struct incoming *in);
+/* To a callee that is no flow's: the mark for the entry with this token; empty if the set is too long for one. */
+void record_route_mark_stranger(const struct message *request, struct slice token,
+                                char mark[ROUTE_SET_MARK_SIZE]);
 
 /* ---- the border ---- */
 

@@ -169,10 +169,10 @@ static const struct binding *called_binding(const struct flow *flow, const struc
 	return binding != NULL ? binding : flow_binding_at(flow, 0);
 }
 
-static void mark_callees_set(const struct message *request, const struct flow *flow,
-                             char mark[ROUTE_SET_MARK_SIZE])
+static void mark_set(const struct message *request, struct slice token,
+                     const struct route_set_registration *registration,
+                     char mark[ROUTE_SET_MARK_SIZE])
 {
-	struct route_set_registration registration;
 	struct name_addr beyond;
 	struct route_set set;
 	unsigned count = message_count(request, HEADER_RECORD_ROUTE);
@@ -183,8 +183,24 @@ static void mark_callees_set(const struct message *request, const struct flow *f
 			return;
 		route_set_add(&set, &beyond.uri);
 	}
+	(void)route_set_mark(&set, token, registration, mark);
+}
+
+static void mark_callees_set(const struct message *request, const struct flow *flow,
+                             char mark[ROUTE_SET_MARK_SIZE])
+{
+	struct route_set_registration registration;
+
 	name_binding(called_binding(flow, request), &registration);
-	(void)route_set_mark(&set, slice_from_string(flow_token_text(flow)), &registration, mark);
+	mark_set(request, slice_from_string(flow_token_text(flow)), &registration, mark);
+}
+
+void record_route_mark_stranger(const struct message *request, struct slice token,
+                                char mark[ROUTE_SET_MARK_SIZE])
+{
+	const struct route_set_registration nobody = {0};
+
+	mark_set(request, token, &nobody, mark);
 }
 
 int record_route_to_client(struct incoming *in, const struct flow *flow, struct route_note *note)

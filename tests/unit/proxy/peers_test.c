@@ -67,19 +67,25 @@ static void a_pbx_may_cancel_and_go_on_in_its_dialog(void **state)
 	struct world *world = *state;
 	char routes[512], lines[1024];
 	unsigned cancels = 0;
+	const char *text;
 
 	peer_request(world, PBX, "INVITE", "sip:bob@example.net", "p1", contact);
-	snprintf(routes, sizeof(routes), "%s, %s", peer_record_route(world->sent[0].text, 1),
-	         peer_record_route(world->sent[0].text, 0));
-	world_answer(world, 0, "180 Ringing", "");
+	snprintf(lines, sizeof(lines),
+	         "Contact: <sip:bob@127.0.9.9>\r\n"
+	         "Record-Route: <sip:127.0.1.2:5054;transport=tcp;lr>\r\n"
+	         "Record-Route: %s\r\nRecord-Route: %s\r\n",
+	         peer_record_route(world->sent[0].text, 0),
+	         peer_record_route(world->sent[0].text, 1));
+	world_answer(world, 0, "180 Ringing", lines);
+	text = world->sent[1].text;
+	snprintf(routes, sizeof(routes), "%s, %s, %s", peer_record_route(text, 2),
+	         peer_record_route(text, 1), peer_record_route(text, 0));
 	peer_request(world, PBX, "CANCEL", "sip:bob@example.net", "p1", "");
 	for (unsigned i = 0; i < world->sent_count; i++)
 		cancels += strncmp(world->sent[i].text, "CANCEL ", 7) == 0;
 	assert_int_equal(cancels, 1);
 	world_forget_sent(world);
-	snprintf(lines, sizeof(lines),
-	         "To: <sip:bob@example.net>;tag=callee\r\nRoute: %s, "
-	         "<sip:127.0.1.2:5054;transport=tcp;lr>\r\n",
+	snprintf(lines, sizeof(lines), "To: <sip:bob@example.net>;tag=callee\r\nRoute: %s\r\n",
 	         routes);
 	peer_request(world, PBX, "BYE", "sip:bob@127.0.9.9", "p1", lines);
 	assert_int_equal(world_target_of(&world->sent[0].hop.remote), 1);
@@ -96,7 +102,7 @@ static void the_core_calls_a_pbx_without_any_trunk_configured(void **state)
 	assert_int_equal(world->sent_count, 1);
 	assert_int_equal(world->sent[0].hop.side, SIDE_ACCESS);
 	assert_lacks(world->sent[0].text, "P-Charging-Vector");
-	assert_contains(peer_record_route(world->sent[0].text, 0), "5060;transport=udp;lr>");
+	assert_contains(peer_record_route(world->sent[0].text, 0), "5060;transport=udp;lr;");
 	world_answer(world, 0, "200 OK",
 	             "Contact: <sip:ext@" PBX ">\r\nP-Served-User: <sip:x@y>\r\n");
 	assert_status(world, 1, "200");

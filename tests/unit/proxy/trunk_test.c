@@ -1,6 +1,9 @@
 /* Trunks: both directions, what they may not ask for, what crosses, and how dialogs find their way back. */
 #include "support/peer_world.h"
 
+/* It stays in the path of a call. */
+#define SPROUT "<sip:127.0.1.2:5054;transport=tcp;lr>"
+
 static const char *const contact = "Contact: <sip:gw@" TRUNK ":5070>\r\n";
 
 /* ---- trunk to core ---- */
@@ -166,12 +169,19 @@ static void a_dead_sprout_loses_no_call_of_a_trunk(void **state)
 /* A trunk's INVITE was answered; gives the route set as the trunk has it. */
 static void trunk_calls(struct world *world, char *routes, size_t size)
 {
+	char lines[1024];
 	const char *text;
 
 	peer_request(world, TRUNK, "INVITE", "sip:user1@example.net", "dialog", contact);
 	text = world->sent[0].text;
-	snprintf(routes, size, "%s, %s", peer_record_route(text, 1), peer_record_route(text, 0));
-	world_answer(world, 0, "200 OK", "Contact: <sip:user1@127.0.9.9>\r\n");
+	snprintf(lines, sizeof(lines),
+	         "Contact: <sip:user1@127.0.9.9>\r\nRecord-Route: " SPROUT "\r\n"
+	         "Record-Route: %s\r\nRecord-Route: %s\r\n",
+	         peer_record_route(text, 0), peer_record_route(text, 1));
+	world_answer(world, 0, "200 OK", lines);
+	text = world->sent[1].text;
+	snprintf(routes, size, "%s, %s, %s", peer_record_route(text, 2), peer_record_route(text, 1),
+	         peer_record_route(text, 0));
 	world_forget_sent(world);
 }
 
@@ -181,9 +191,7 @@ static void a_trunk_goes_on_along_our_entries(void **state)
 	char routes[512], lines[1024];
 
 	trunk_calls(world, routes, sizeof(routes));
-	snprintf(lines, sizeof(lines),
-	         "To: <sip:user1@example.net>;tag=callee\r\nRoute: %s\r\n"
-	         "Route: <sip:127.0.1.2:5054;transport=tcp;lr>\r\n",
+	snprintf(lines, sizeof(lines), "To: <sip:user1@example.net>;tag=callee\r\nRoute: %s\r\n",
 	         routes);
 	peer_request(world, TRUNK, "ACK", "sip:user1@127.0.9.9", "dialog", lines);
 	peer_request(world, TRUNK, "BYE", "sip:user1@127.0.9.9", "dialog", lines);
@@ -241,9 +249,17 @@ static void a_made_up_dialog_leads_nowhere(void **state)
 	assert_status(world, 0, "403");
 	peer_request(world, PBX, "BYE", "sip:user1@127.0.9.9", "dialog", lines);
 	assert_status(world, 1, "403");
+	/* Its own dialog, but along a route of its own making. */
+	world_forget_sent(world);
+	*strstr(lines, ", " SPROUT) = '\0';
+	strcat(lines, ", <sip:127.0.1.1:5054;transport=tcp;lr>\r\n");
+	peer_request(world, TRUNK, "BYE", "sip:user1@127.0.9.9", "dialog", lines);
+	assert_status(world, 0, "403");
+	assert_int_equal(world->sent_count, 1);
+	world_forget_sent(world);
 	/* Nor may the core use it for another dialog. */
 	world_core_request(world, 0, "BYE", "sip:gw@" TRUNK, routes, "otherdialog", "");
-	assert_status(world, 2, "403");
+	assert_status(world, 0, "403");
 }
 
 static void cancel_of_a_trunk_reaches_the_sprout(void **state)
@@ -285,12 +301,12 @@ static void the_core_reaches_a_trunk_by_route_or_request_uri(void **state)
 	assert_string_equal(world_header(text, "P-Asserted-Identity"), "<sip:user1@example.net>");
 	assert_string_equal(world_header(text, "Max-Forwards"), "8");
 	/* The real transport on each side, and not TCP for all. */
-	assert_contains(peer_record_route(text, 0), "@127.0.0.1:5060;transport=tcp;lr>");
+	assert_contains(peer_record_route(text, 0), "@127.0.0.1:5060;transport=tcp;lr;rs=");
 	assert_contains(peer_record_route(text, 1), "@127.0.0.1:5058;transport=tcp;lr>");
 	world_core_request(world, 0, "INVITE", "sip:+15559@" TRUNK, "", "c2", "");
 	assert_int_equal(world->sent[1].hop.transport, TRANSPORT_UDP);
 	assert_int_equal(address_port(&world->sent[1].hop.remote), 5060);
-	assert_contains(peer_record_route(world->sent[1].text, 0), "5060;transport=udp;lr>");
+	assert_contains(peer_record_route(world->sent[1].text, 0), "5060;transport=udp;lr;");
 }
 
 static void what_a_trunk_answers_is_screened(void **state)
@@ -314,7 +330,7 @@ static void both_sides_go_on_in_a_dialog_that_the_core_began(void **state)
 	char routes[512], lines[1024], core_routes[512];
 
 	world_core_request(world, 0, "INVITE", "sip:+15559@" TRUNK ":5070;transport=tcp", "", "c1",
-	                   "");
+	                   "Record-Route: " SPROUT "\r\n");
 	snprintf(routes, sizeof(routes), "%s, %s", peer_record_route(world->sent[0].text, 0),
 	         peer_record_route(world->sent[0].text, 1));
 	snprintf(core_routes, sizeof(core_routes), "%s, %s",
@@ -329,9 +345,7 @@ static void both_sides_go_on_in_a_dialog_that_the_core_began(void **state)
 	assert_memory_equal(world->sent[0].text, "ACK sip:gw@", 11);
 	/* What it sends on the connection that we opened is the trunk's, never the core's. */
 	snprintf(lines, sizeof(lines),
-	         "To: <sip:caller@example.net>;tag=far2\r\nRoute: %s, "
-	         "<sip:127.0.1.2:5054;transport=tcp;lr>\r\n",
-	         routes);
+	         "To: <sip:caller@example.net>;tag=far2\r\nRoute: %s, " SPROUT "\r\n", routes);
 	peer_request(world, TRUNK, "BYE", "sip:caller@127.0.9.9", "c1", lines);
 	assert_int_equal(world_target_of(&world->sent[1].hop.remote), 1);
 }
