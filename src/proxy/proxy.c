@@ -116,7 +116,8 @@ bool route_is_own_entry(const struct incoming *in, const struct uri *uri)
 {
 	struct flow_token token;
 
-	return flow_token_read(uri->user, &token) != FLOW_TOKEN_NOT_OURS &&
+	return (flow_token_read(uri->user, &token) != FLOW_TOKEN_NOT_OURS ||
+	        peer_token_has_form(uri->user)) &&
 	       uri_names_us(in->proxy, uri);
 }
 

@@ -206,6 +206,25 @@ static void a_trunk_goes_on_along_our_entries(void **state)
 	assert_int_equal(world_target_of(&world->sent[2].hop.remote), 1);
 }
 
+/* RFC 3261 16.4: our entry stands in the Request-URI, the rest in Route, the target last. */
+static void a_strict_router_of_a_trunk_is_understood(void **state)
+{
+	struct world *world = *state;
+	char routes[512], lines[1024], own[256];
+	char *rest;
+
+	trunk_calls(world, routes, sizeof(routes));
+	rest = strstr(routes, ", ");
+	assert_non_null(rest);
+	snprintf(own, sizeof(own), "%.*s", (int)(rest - routes) - 2, routes + 1);
+	snprintf(lines, sizeof(lines),
+	         "To: <sip:user1@example.net>;tag=callee\r\nRoute: %s, <sip:user1@127.0.9.9>\r\n",
+	         rest + 2);
+	peer_request(world, TRUNK, "BYE", own, "dialog", lines);
+	assert_int_equal(world_target_of(&world->sent[0].hop.remote), 1);
+	assert_memory_equal(world->sent[0].text, "BYE sip:user1@127.0.9.9 SIP", 27);
+}
+
 static void the_core_goes_on_to_the_trunks_contact(void **state)
 {
 	struct world *world = *state;
@@ -469,6 +488,7 @@ int main(void)
 		peer_test(an_address_next_to_the_trunks_is_a_client),
 		peer_test(a_dead_sprout_loses_no_call_of_a_trunk),
 		peer_test(a_trunk_goes_on_along_our_entries),
+		peer_test(a_strict_router_of_a_trunk_is_understood),
 		peer_test(the_core_goes_on_to_the_trunks_contact),
 		peer_test(a_made_up_dialog_leads_nowhere),
 		peer_test(cancel_of_a_trunk_reaches_the_sprout),
