@@ -8,6 +8,7 @@ from .address import Block, Ports, host_port
 from .baresip import Baresip
 from .bono import Bono, program
 from .certificates import Authority
+from .crowd import Crowd
 from .kamailio import KamailioEdge, KamailioSprout
 from .knot import Knot, LyingServer
 from .lab import Lab
@@ -21,7 +22,7 @@ from .wait import until
 from .web import BrokenWeb, Refused, WebClient
 
 __all__ = [
-    "Authority", "Baresip", "Block", "Bono", "BrokenWeb", "Client", "KamailioEdge",
+    "Authority", "Baresip", "Block", "Bono", "BrokenWeb", "Client", "Crowd", "KamailioEdge",
     "KamailioSprout", "Knot", "Lab", "LyingServer", "Message", "Ports", "Process", "Refused", "Scene",
     "ScriptedSprout", "Sipp", "SproutSim", "TcpClient", "TlsClient", "UdpClient", "WebClient", "host_port",
     "program", "request", "response", "token_of", "until",

@@ -1,0 +1,48 @@
+"""Ten thousand clients that are registered and silent: what each of them costs."""
+
+import pytest
+
+from bono_lab import Authority, Bono, Crowd, SproutSim, until
+from bono_lab.crowd import memory_kib
+
+FIRST, CLIENTS = 500, 10000
+# Per flow, with all that belongs to it: connection, TLS, flow, registration.
+BOUND_KIB = {"tcp": 3, "tls": 16, "ws": 3, "wss": 16}
+PORTS = {"tcp": 5060, "tls": 5061, "ws": 5062, "wss": 5063}
+
+
+def listeners(lab):
+    edge = lab.ip(1)
+    access = [{"name": f"access-{way}", "side": "access", "transport": way, "bind": f"{edge}:{port}",
+               **({"tls": "public"} if way in ("tls", "wss") else {})} for way, port in PORTS.items()]
+    return [{"name": "access-udp", "side": "access", "transport": "udp", "bind": f"{edge}:5060"}, *access,
+            {"name": "core-tcp", "side": "core", "transport": "tcp", "bind": f"{edge}:5058", "allow": ["127.0.0.0/8"]}]
+
+
+def start(lab):
+    certificate = Authority(lab.path("ca")).issue("edge", names=["edge.example.net"])
+    site = [f"{lab.ip(11)}:5054"]
+    SproutSim(lab, "site-a", site)
+    bono = Bono(lab, {"site-a": site}, listeners=listeners(lab), workers=2,
+                tls={"public": {"certificate": certificate.certificate, "key": certificate.key}})
+    return bono.wait_for_targets(site_a="UP")
+
+
+def connections(bono):
+    return bono.metrics().sum("bono_connections", side="access")
+
+
+@pytest.mark.parametrize("way", PORTS)
+def test_idle_flows_cost_little(lab, capsys, way):
+    bono = start(lab)
+    edge = (lab.ip(1), PORTS[way])
+    Crowd(lab, way, edge, FIRST)       # what is spent once, whoever comes; they stay
+    before = memory_kib(bono)
+    Crowd(lab, way, edge, CLIENTS)
+    until(lambda: bono.metrics().sum("bono_registrations") == FIRST + CLIENTS, "all to be registered")
+    each = (memory_kib(bono) - before) / CLIENTS
+    with capsys.disabled():
+        print(f"\n  {CLIENTS} idle {way} flows: {each:.2f} KiB each", end="", flush=True)
+    assert connections(bono) == FIRST + CLIENTS
+    assert each < BOUND_KIB[way]
+    bono.assert_serving()
