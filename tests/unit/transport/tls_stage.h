@@ -8,6 +8,7 @@
 #include "stage.h"
 
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
@@ -169,7 +170,11 @@ static inline SSL_CTX *peer_context(const SSL_METHOD *method, const char *ca,
 
 static inline void peer_begin(struct tls_peer *peer, SSL_CTX *context, int fd, bool server)
 {
+	const int on = 1;
+
 	fcntl(fd, F_SETFL, O_NONBLOCK);
+	/* what it says is there at once, not when the last words were acknowledged */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	peer->context = context;
 	peer->fd = fd;
 	peer->ssl = SSL_new(context);

@@ -314,6 +314,35 @@ static void beyond_the_budget_the_newest_handshake_is_refused(void **state)
 	close(fds[2]);
 }
 
+/* Handshakes are for the end of a turn, and few of them: a message does not wait for them all. */
+static void message_does_not_wait_for_a_flood_of_handshakes(void **state)
+{
+	struct tls_scene *scene = *state;
+	struct stage *stage = scene->stage;
+	struct tls_peer peer = client_begin(scene, ACCESS_TLS, "edge.example.net", NULL), flood[20];
+	unsigned answered = 0;
+
+	assert_true(peer_shakes(scene, &peer));
+	peer_says(&peer, MESSAGE_TEXT);
+	stage_until(stage, stage->packet_count == 1);
+	for (unsigned i = 0; i < 20; i++)
+		flood[i] = client_begin(scene, ACCESS_TLS, "edge.example.net", NULL);
+	stage_turns(stage);
+	for (unsigned i = 0; i < 20; i++)
+		assert_true(SSL_do_handshake(flood[i].ssl) < 1 && peer_waits(&flood[i], -1));
+	peer_says(&peer, MESSAGE_TEXT);
+	loop_turn(stage->loop);
+	assert_int_equal(stage->packet_count, 2);
+	for (unsigned i = 0; i < 20; i++)
+		answered += peer_has_input(flood[i].fd);
+	assert_in_range(answered, 1, 8);
+	for (unsigned i = 0; i < 20; i++) {
+		assert_true(peer_shakes(scene, &flood[i]));
+		peer_end(&flood[i]);
+	}
+	peer_end(&peer);
+}
+
 static void renegotiation_is_refused(void **state)
 {
 	struct tls_scene *scene = *state;
@@ -361,6 +390,7 @@ int main(void)
 		tls_test_closed(silent_client_is_closed_at_the_deadline),
 		tls_test(client_that_connects_and_leaves_is_no_failure),
 		tls_test_closed(beyond_the_budget_the_newest_handshake_is_refused),
+		tls_test(message_does_not_wait_for_a_flood_of_handshakes),
 		tls_test(renegotiation_is_refused),
 		tls_test(without_a_book_a_tls_listener_turns_away),
 	};
