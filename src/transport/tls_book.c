@@ -73,9 +73,8 @@ static void use_pair(struct loading *loading, const struct tls_pair *pair, SSL_C
 {
 	if (SSL_CTX_use_certificate_chain_file(context, pair->certificate) != 1)
 		library_fault(loading, pair->certificate);
-	else if (SSL_CTX_use_PrivateKey_file(context, pair->key, SSL_FILETYPE_PEM) != 1)
-		library_fault(loading, pair->key);
-	else if (SSL_CTX_check_private_key(context) != 1)
+	else if (SSL_CTX_use_PrivateKey_file(context, pair->key, SSL_FILETYPE_PEM) != 1 ||
+	         SSL_CTX_check_private_key(context) != 1)
 		library_fault(loading, pair->key);
 }
 
