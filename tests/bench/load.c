@@ -2,20 +2,20 @@
  * The load generator: registered users who register again or call each other, at a fixed rate (open loop:
  * it never waits for the edge) or with so many under way at once (to find what an edge can do).
  *
- *	load -e EDGE -w register|call|hold [-t udp|tcp] [-u USERS] [-r RATE | -n WINDOW] [-s SECONDS]
+ *	load -e EDGE -w register|call|hold [-t udp|tcp|tls|ws|wss] [-u USERS] [-r RATE | -n WINDOW] [-s SECONDS]
  *	     [-b FIRST_ADDRESS] [-p PORT] [-x TIMES]
  *
  * Says "registered" when all users are; waits for a line on stdin; says "begin", works, says "end" and then
  * one line of JSON. `hold` ends when stdin does. Over UDP one socket stands for all users, each with a
- * loopback address of its own; over TCP each has a connection.
+ * loopback address of its own; otherwise each has a connection.
  * A call is INVITE 180 200 ACK BYE 200, both ends ours, 100 from the edge if it likes.
  */
 #include <fcntl.h>
 #include <getopt.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 
 #include "batch.h"
+#include "stream.h"
 
 #define SLOTS (1u << 19) /* requests under way: 70,000/s for the 5 s that they may take */
 #define SAMPLES (1u << 22)
@@ -23,7 +23,6 @@
 #define BURST 64
 #define REGISTER_WINDOW 32 /* while all users come: brisk, and no edge drops any */
 #define ROUTES_MAX 16
-#define STREAM_BYTES (64 * 1024)
 
 enum work { WORK_REGISTER, WORK_CALL, WORK_HOLD };
 enum state { STATE_FREE, STATE_ASKED, STATE_HANGING_UP, STATE_DONE, STATE_FAILED };
@@ -34,15 +33,10 @@ struct slot {
 	uint8_t state;
 };
 
-struct client { /* TCP */
-	int fd;
-	char *partial;
-	size_t length;
-};
-
 static struct {
 	struct sockaddr_in edge;
-	bool tcp;
+	bool streams; /* and not datagrams */
+	enum stream_kind kind;
 	enum work work;
 	unsigned users, rate, window, seconds, times;
 	uint32_t first; /* the address of user 0, host order */
@@ -58,7 +52,7 @@ static uint64_t done, failed;
 static unsigned under_way;
 static enum work phase;
 static int udp = -1, poll_fd;
-static struct client *clients;
+static struct stream *clients;
 static struct batch in, out;
 static char scratch[WIRE_MAX];
 
@@ -73,19 +67,18 @@ static struct draft send_begin(unsigned user)
 {
 	struct in_addr from = address_of(user);
 
-	if (options.tcp)
+	if (options.streams)
 		return (struct draft){scratch, 0};
 	return batch_next(&out, udp, &options.edge, &from);
 }
 
 static void send_end(unsigned user, const struct draft *draft)
 {
-	if (!options.tcp) {
+	if (!options.streams) {
 		batch_done(&out, draft);
 		return;
 	}
-	if (send(clients[user].fd, draft->at, draft->length, MSG_NOSIGNAL | MSG_DONTWAIT) !=
-	    (ssize_t)draft->length)
+	if (!stream_send(&clients[user], options.kind, draft->at, draft->length))
 		fprintf(stderr, "load: connection of user %u would not take a message\n", user);
 }
 
@@ -95,8 +88,8 @@ static void add_via(struct draft *draft, unsigned user, char kind, uint32_t numb
 
 	snprintf(line, sizeof(line),
 	         "Via: SIP/2.0/%s %s:%u;branch=z9hG4bK%c%08x;rport\r\nMax-Forwards: 70\r\n",
-	         options.tcp ? "TCP" : "UDP", inet_ntoa(address_of(user)), options.port, kind,
-	         number);
+	         options.streams ? stream_via(options.kind) : "UDP", inet_ntoa(address_of(user)),
+	         options.port, kind, number);
 	draft_words(draft, line);
 }
 
@@ -105,7 +98,8 @@ static void add_contact(struct draft *draft, unsigned user, bool outbound)
 	char line[200];
 
 	snprintf(line, sizeof(line), "Contact: <sip:u%05u@%s:%u%s>", user,
-	         inet_ntoa(address_of(user)), options.port, options.tcp ? ";transport=tcp" : "");
+	         inet_ntoa(address_of(user)), options.port,
+	         options.streams ? stream_parameter(options.kind) : "");
 	draft_words(draft, line);
 	if (outbound) {
 		snprintf(line, sizeof(line),
@@ -398,51 +392,12 @@ static void receive_datagrams(void)
 	}
 }
 
-/* One whole message at the front of the stream: its length, 0 if it is not all there. */
-static size_t whole_message(struct text stream)
+static void receive_stream(struct stream *client)
 {
-	const char *end = wire_find(stream, "\r\n\r\n");
-	struct text head;
-	size_t length;
-
-	if (end == NULL)
-		return 0;
-	head = (struct text){stream.at, (size_t)(end + 2 - stream.at)};
-	length = head.length + 2 + strtoul(wire_value(head, "\r\nContent-Length: ").at, NULL, 10);
-	return length <= stream.length ? length : 0;
-}
-
-static void receive_stream(struct client *client)
-{
-	static char bytes[STREAM_BYTES * 2 + 1];
-	size_t length = client->length, used = 0, one;
-	ssize_t got;
-
-	memcpy(bytes, client->partial, length);
-	got = recv(client->fd, bytes + length, STREAM_BYTES, MSG_DONTWAIT);
-	if (got <= 0) {
-		if (got < 0 && errno == EAGAIN)
-			return;
-		fprintf(stderr, "load: the edge closed a connection\n");
-		epoll_ctl(poll_fd, EPOLL_CTL_DEL, client->fd, NULL);
+	if (stream_receive(client, options.kind, on_message))
 		return;
-	}
-	length += (size_t)got;
-	bytes[length] = '\0';
-	while ((one = whole_message((struct text){bytes + used, length - used})) > 0) {
-		on_message((struct text){bytes + used, one});
-		used += one;
-	}
-	length -= used;
-	if (length > STREAM_BYTES) {
-		fprintf(stderr, "load: a message without end\n");
-		exit(1);
-	}
-	client->length = length;
-	free(client->partial);
-	client->partial = length > 0 ? malloc(length) : NULL;
-	if (length > 0 && client->partial != NULL)
-		memcpy(client->partial, bytes + used, length);
+	fprintf(stderr, "load: the edge closed a connection\n");
+	epoll_ctl(poll_fd, EPOLL_CTL_DEL, client->fd, NULL);
 }
 
 /* ---- the work ---- */
@@ -482,7 +437,7 @@ static void wait_and_receive(uint64_t wait_us)
 	int count = epoll_pwait2(poll_fd, events, 64, &timeout, NULL);
 
 	for (int i = 0; i < count; i++) {
-		if (options.tcp)
+		if (options.streams)
 			receive_stream(&clients[events[i].data.u32]);
 		else
 			receive_datagrams();
@@ -509,14 +464,14 @@ static void work(enum work what, unsigned rate, unsigned window, uint64_t count,
 			started++;
 			over = count != 0 && started >= count;
 		}
-		if (!options.tcp)
+		if (!options.streams)
 			batch_flush(&out, udp);
 		if (over && under_way == 0)
 			return;
 		if (!over && rate != 0)
 			wait = started < due ? 0 : begin + (started + 1) * 1000000u / rate - now;
 		wait_and_receive(wait > 1000 ? 1000 : wait);
-		if (!options.tcp)
+		if (!options.streams)
 			batch_flush(&out, udp);
 		reap(wire_now_us());
 	}
@@ -566,17 +521,11 @@ static void open_streams(void)
 {
 	clients = calloc(options.users, sizeof(*clients));
 	for (unsigned i = 0; clients != NULL && i < options.users; i++) {
-		struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr = address_of(i)};
 		struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
-		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
-		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		if (fd < 0 || bind(fd, (struct sockaddr *)&from, sizeof(from)) != 0 ||
-		    connect(fd, (struct sockaddr *)&options.edge, sizeof(options.edge)) != 0 ||
-		    epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
-			wire_die("connection to the edge");
-		clients[i].fd = fd;
+		stream_open(&clients[i], options.kind, &options.edge, address_of(i));
+		if (epoll_ctl(poll_fd, EPOLL_CTL_ADD, clients[i].fd, &event) != 0)
+			wire_die("epoll_ctl");
 	}
 }
 
@@ -595,7 +544,7 @@ static void read_options(int argc, char **argv)
 			                                  : WORK_REGISTER;
 			break;
 		case 't':
-			options.tcp = strcmp(optarg, "tcp") == 0;
+			options.streams = stream_kind_parse(optarg, &options.kind);
 			break;
 		case 'u':
 			options.users = (unsigned)strtoul(optarg, NULL, 10);
@@ -644,7 +593,7 @@ int main(int argc, char **argv)
 	batch_init(&in);
 	batch_init(&out);
 	poll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (options.tcp)
+	if (options.streams)
 		open_streams();
 	else
 		open_datagrams();
