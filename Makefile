@@ -50,7 +50,9 @@ say = $(if $(V),,@printf '  %-6s %s\n' $(1) $(2))
 DEBIAN_BUILD := gcc pkgconf libc6-dev libsofia-sip-ua-dev libevent-dev libssl-dev libjansson-dev \
 	libyaml-dev libsystemd-dev libc-ares-dev libwslay-dev python3-minimal
 DEBIAN_TEST := libcmocka-dev clang libclang-rt-dev sip-tester baresip-core kamailio \
-	kamailio-outbound-modules kamailio-extra-modules kamailio-tls-modules kamailio-websocket-modules prometheus tshark knot iproute2 nftables openssl gnutls-bin sslscan socat python3 python3-pytest python3-yaml python3-websockets
+	kamailio-outbound-modules kamailio-extra-modules kamailio-tls-modules kamailio-websocket-modules prometheus tshark knot \
+	iproute2 nftables openssl gnutls-bin sslscan socat python3 python3-pytest python3-yaml python3-websockets \
+	linphone-cli chromium libnss3-tools node:nodejs npm:npm
 
 .PHONY: all
 all: $(PROGRAMS:%=$(BUILD)/%) ## build the programs into $(BUILD)/ (the default)
@@ -186,6 +188,22 @@ fuzz-keep: fuzz-build ## merge what fuzzing found into the kept corpora
 	@for name in $(FUZZERS); do mkdir -p tests/fuzz/corpus/$$name $(BUILD)/fuzz/corpus/$$name && \
 		$(BUILD)/fuzz/$${name}_fuzz -merge=1 tests/fuzz/corpus/$$name $(BUILD)/fuzz/corpus/$$name || exit 1; done
 
+# ---- the phones that the end-to-end tests run in a browser: packages of npm, as package-lock.json names them ----
+
+BROWSER := $(BUILD)/browser
+$(BROWSER)/node_modules/.installed: tests/e2e/browser/package.json tests/e2e/browser/package-lock.json
+	$(call say,NPM,$(@D))
+	@mkdir -p $(BROWSER)
+	@cp $^ $(BROWSER)/
+	$(Q)cd $(BROWSER) && npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >npm.log 2>&1 || { cat npm.log; exit 1; }
+	@touch $@
+$(BROWSER)/phones.js: tests/e2e/browser/phones.js $(BROWSER)/node_modules/.installed
+	$(call say,BUNDLE,$@)
+	$(Q)NODE_PATH=$(abspath $(BROWSER))/node_modules node $(BROWSER)/node_modules/esbuild/bin/esbuild $< \
+		--bundle --format=iife --log-level=warning --outfile=$@
+.PHONY: browser
+browser: $(BROWSER)/phones.js
+
 # ---- the proof ----
 
 .PHONY: check layers e2e bench soak drill
@@ -194,7 +212,7 @@ check: deps ## every test there is; the last line counts them
 layers: ## fail on an #include that reaches upwards
 	@find include src -name '*.[ch]' | sort | xargs awk -f tests/layers.awk
 e2e: deps ## the end-to-end tests
-	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@$(MAKE) --no-print-directory -j$(JOBS) all browser
 	@BUILD='$(BUILD)' $(PYTHON) -m pytest -q tests/e2e
 bench: deps ## compare with Kamailio and a bare forwarder, on this machine
 	@$(MAKE) --no-print-directory -j$(JOBS) all

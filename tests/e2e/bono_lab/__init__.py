@@ -7,6 +7,7 @@ them and tells whether one of them crashed or a sanitizer spoke.
 from .address import Block, Ports, host_port
 from .baresip import Baresip
 from .bono import Bono, program
+from .browser import Browser, PhonePages, WebPhone
 from .certificates import Authority
 from .crowd import Crowd
 from .kamailio import KamailioEdge, KamailioSprout
@@ -22,8 +23,8 @@ from .wait import until
 from .web import BrokenWeb, Refused, WebClient
 
 __all__ = [
-    "Authority", "Baresip", "Block", "Bono", "BrokenWeb", "Client", "Crowd", "KamailioEdge",
-    "KamailioSprout", "Knot", "Lab", "LyingServer", "Message", "Ports", "Process", "Refused", "Scene",
-    "ScriptedSprout", "Sipp", "SproutSim", "TcpClient", "TlsClient", "UdpClient", "WebClient", "host_port",
-    "program", "request", "response", "token_of", "until",
+    "Authority", "Baresip", "Block", "Bono", "BrokenWeb", "Browser", "Client", "Crowd", "KamailioEdge",
+    "KamailioSprout", "Knot", "Lab", "LyingServer", "Message", "PhonePages", "Ports", "Process", "Refused",
+    "Scene", "ScriptedSprout", "Sipp", "SproutSim", "TcpClient", "TlsClient", "UdpClient", "WebClient",
+    "WebPhone", "host_port", "program", "request", "response", "token_of", "until",
 ]

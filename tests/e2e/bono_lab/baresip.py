@@ -25,7 +25,7 @@ module stdio.so
 module g711.so
 module aufile.so
 module uuid.so
-module_tmp account.so
+{more}module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
 ctrl_tcp_listen {ip}:4444
@@ -45,19 +45,28 @@ class Baresip(Process):
     When its tone is over baresip hangs up by itself."""
 
     def __init__(self, lab, user, edge, transport="udp", domain="example.net", answer="auto",
-                 password="secret", regint=60, tone_s=1, ip=None, listen=None):
+                 password="secret", regint=60, tone_s=1, ip=None, listen=None, ca=None, second=None,
+                 web=False):
+        """ca: the root by which it judges the edge over TLS. second: (edge, transport) of a second flow, reg-id 2.
+        web: media as browsers have it, ICE and DTLS-SRTP."""
         self.user, self.domain = user, domain
         self.ip = ip or lab.client_ip()     # of its control port, and of SIP unless `listen` says another
         listen = listen or (self.ip, 5070)
         directory = lab.path(f"baresip-{user}")
         directory.mkdir()
+        more = "module ice.so\nmodule dtls_srtp.so\n" if web else ""
+        if ca is not None:
+            more += f"sip_cafile {ca}\nsip_verify_server yes\n"
         (directory / "config").write_text(CONFIG.format(ip=self.ip, host=listen[0],
                                                         listen=host_port(listen), directory=directory,
-                                                        modules=MODULES))
+                                                        modules=MODULES, more=more))
+        ways = [f'outbound="sip:{host_port(edge)};transport={transport}"']
+        if second is not None:
+            ways.append(f'outbound2="sip:{host_port(second[0])};transport={second[1]}"')
+        media = ";medianat=ice;mediaenc=dtls_srtp;rtcp_mux=yes" if web else ""
         (directory / "accounts").write_text(
             f"<sip:{user}@{domain};transport={transport}>;auth_user={user};auth_pass={password};"
-            f'outbound="sip:{host_port(edge)};transport={transport}";sipnat=outbound;'
-            f"regint={regint};answermode={answer}\n")
+            f"{';'.join(ways)};sipnat=outbound;regint={regint};answermode={answer}{media}\n")
         write_tone(directory / "tone.wav", tone_s)
         (directory / "contacts").write_text("")
         (directory / "uuid").write_text(str(uuid.uuid4()))

@@ -23,7 +23,8 @@ def end_with_parent():
 class Process:
     """Output of both streams goes to a file. `stop` and `kill` reach the whole group."""
 
-    def __init__(self, name, argv, log_path, env=None, cwd=None, stdin=subprocess.DEVNULL):
+    def __init__(self, name, argv, log_path, env=None, cwd=None, stdin=subprocess.DEVNULL, inherit=()):
+        """inherit: descriptors that it keeps besides the standard ones."""
         self.name = name
         self.argv = [str(word) for word in argv]
         self.log_path = log_path
@@ -33,7 +34,7 @@ class Process:
         environment.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
         with open(log_path, "ab") as log:
             self.child = subprocess.Popen(self.argv, stdin=stdin, stdout=log, stderr=log,
-                                          env=environment, cwd=cwd, start_new_session=True,
+                                          env=environment, cwd=cwd, start_new_session=True, pass_fds=inherit,
                                           preexec_fn=end_with_parent)
 
     @property

@@ -9,8 +9,10 @@ from .process import Process
 class SproutSim(Process):
     """One process stands for all Sprouts of a site: one --listen each."""
 
-    def __init__(self, lab, site, listen, transport="both", store="store", certificate=None, ca=None):
-        """transport tls: a Certificate of ours, and by whose `ca` peers are judged."""
+    def __init__(self, lab, site, listen, transport="both", store="store", certificate=None, ca=None,
+                 users=None):
+        """users: a file of those who must show a password.
+        transport tls: a Certificate of ours, and by whose `ca` peers are judged."""
         self.site = site
         self.listen = list(listen)
         self.control_path = str(lab.path(f"{site}.control"))
@@ -24,6 +26,8 @@ class SproutSim(Process):
             argv += ["--certificate", certificate.certificate, "--key", certificate.key]
         if ca is not None:
             argv += ["--ca", ca]
+        if users is not None:
+            argv += ["--users", users]
         argv += ["--peer-store", store_path, "--control", self.control_path]
         super().__init__(f"sprout-sim {site}", argv, lab.path(f"{site}.log"))
         lab.add(self)
