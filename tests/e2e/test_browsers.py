@@ -15,7 +15,7 @@ class BrowserScene:
         edge, sprout = lab.ip(1), f"{lab.ip(11)}:5054"
         users = lab.path("users")
         users.write_text("".join(f"{user}:secret\n" for user in (
-            "ann", "ben", "cat", "dan", "eve", "fay", "gus", "hal")))
+            "ann", "ben", "cat", "dan", "eve", "fay", "gus", "hal", "ira")))
         SproutSim(lab, "site-a", [sprout], users=users)
         self.authority = Authority(lab.path("ca"))
         pair = self.authority.issue("edge", names=[NAME])
@@ -98,12 +98,87 @@ def test_jssip_and_sipjs_register_call_and_write_to_each_other(scene, way, other
         phone.close()
 
 
-@pytest.mark.parametrize("maker,way", [("jssip", "wss"), ("sipjs", "ws")])
-def test_browser_and_baresip_call_each_other(scene, maker, way):
+@pytest.mark.parametrize("maker,way,other", [("jssip", "wss", "dan"), ("sipjs", "ws", "ira")])
+def test_browser_and_baresip_call_each_other(scene, maker, way, other):
     """baresip brings ICE and DTLS-SRTP, so there is sound."""
     web = scene.phone(maker, "cat", way).register()
-    phone = Baresip(scene.lab, "dan", scene.bono.access, "tcp", web=True, tone_s=60).wait_for_register()
-    media = talk_to(web, phone)
-    assert media["dtls"] == "connected", media
+    phone = Baresip(scene.lab, other, scene.bono.access, "tcp", web=True, tone_s=60)
+    phone.wait_for_register()
+    web.call(other)
+    phone.wait_for("CALL_ESTABLISHED")
+    web.wait_for_call("established")
+    media = web.wait_for_media()
+    assert media["dtls"] == "connected" and media["codec"] == "audio/PCMU", media
+    web.hang_up()
+    phone.wait_for("CALL_CLOSED")
+    web.wait_for_call("ended")
     phone.call("cat")
     phone.wait_for("CALL_ESTABLISHED", 2)
+    web.wait_for_call("established", 2)
+    assert web.wait_for_media()["dtls"] == "connected"
+    phone.hang_up()
+    web.wait_for_call("ended", 2)
+    web.unregister()
+    web.close()
+    phone.stop()
+
+
+def test_call_to_a_phone_that_cannot_do_the_media_of_browsers_ends_with_its_answer(scene):
+    web = scene.phone("jssip", "cat").register()
+    phone = Baresip(scene.lab, "eve", scene.bono.access, "udp").wait_for_register()
+    web.call("eve")
+    assert web.wait_for_call("failed") == "488 Incompatible SDP"
+    phone.call("cat")
+    assert web.wait_for_call("failed", 2).endswith("WebRTC Error")
+    phone.wait_for("CALL_CLOSED", 1)
+    web.close()
+    phone.stop()
+
+
+# ---- who is not let in, and who does not come in ----
+
+def refused_certificate(scene, phone, what):
+    """The browser did not like the certificate of wss and said so; Bono counted it."""
+    def handshakes(result):
+        return scene.count("bono_tls_handshakes_total", side="access", result=result)
+    before = handshakes("peer_alert")
+    page = phone()
+    page.wait_for("disconnected")
+    until(lambda: any(what in line for line in page.console()), f"{what} in {page.console()}")
+    until(lambda: handshakes("peer_alert") > before, "an alert to be counted")
+    assert "connected" not in page.run("phone.events")
+    page.close()
+
+
+@pytest.mark.parametrize("maker", ["jssip", "sipjs"])
+def test_browser_that_does_not_know_the_authority_refuses_and_that_is_counted(scene, maker):
+    stranger = Browser(scene.lab, None, scene.names)
+    refused_certificate(scene, lambda: scene.phone(maker, "fay", browser=stranger),
+                        "ERR_CERT_AUTHORITY_INVALID")
+    # The same browser over ws: it is the certificate.
+    scene.phone(maker, "fay", "ws", browser=stranger).register().unregister()
+    stranger.stop()
+
+
+def test_browser_that_wants_another_name_refuses(scene):
+    refused_certificate(scene, lambda: scene.phone("jssip", "fay", edge=f"wss://{OTHER_NAME}:5063"),
+                        "ERR_CERT_COMMON_NAME_INVALID")
+
+
+@pytest.mark.parametrize("way", ["ws", "wss"])
+def test_page_of_another_origin_is_refused(scene, way):
+    before = scene.count("bono_websocket_upgrades_total", result="bad_origin")
+    page = scene.phone("jssip", "gus", way, pages=scene.foreign_pages)
+    page.wait_for("disconnected")
+    until(lambda: any("403" in line for line in page.console()), f"403 in {page.console()}")
+    assert "connected" not in page.run("phone.events")
+    assert scene.count("bono_websocket_upgrades_total", result="bad_origin") > before
+    page.close()
+
+
+def test_wrong_password_is_told_to_the_page(scene):
+    page = scene.phone("sipjs", "hal", password="wrong")
+    page.wait_for("connected")
+    page.run("phone.register()")
+    assert page.wait_for("register-failed") == "register-failed 401"
+    page.close()

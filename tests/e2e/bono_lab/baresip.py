@@ -54,7 +54,7 @@ class Baresip(Process):
         listen = listen or (self.ip, 5070)
         directory = lab.path(f"baresip-{user}")
         directory.mkdir()
-        more = "module ice.so\nmodule dtls_srtp.so\n" if web else ""
+        more = "rtcp_mux yes\nmodule ice.so\nmodule dtls_srtp.so\n" if web else ""
         if ca is not None:
             more += f"sip_cafile {ca}\nsip_verify_server yes\n"
         (directory / "config").write_text(CONFIG.format(ip=self.ip, host=listen[0],
@@ -63,7 +63,7 @@ class Baresip(Process):
         ways = [f'outbound="sip:{host_port(edge)};transport={transport}"']
         if second is not None:
             ways.append(f'outbound2="sip:{host_port(second[0])};transport={second[1]}"')
-        media = ";medianat=ice;mediaenc=dtls_srtp;rtcp_mux=yes" if web else ""
+        media = ";medianat=ice;mediaenc=dtls_srtp" if web else ""
         (directory / "accounts").write_text(
             f"<sip:{user}@{domain};transport={transport}>;auth_user={user};auth_pass={password};"
             f"{';'.join(ways)};sipnat=outbound;regint={regint};answermode={answer}{media}\n")

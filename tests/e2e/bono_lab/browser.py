@@ -15,13 +15,14 @@ from .process import Process
 from .wait import PATIENCE, until
 
 PAGE = pathlib.Path(__file__).resolve().parent.parent / "browser" / "page.html"
-# A fresh profile that asks nobody on the Internet for anything; a microphone that beeps; and candidates for
-# media that tell addresses instead of names for mDNS, loopback among them: there may be no other here.
+# A fresh profile that asks nobody on the Internet for anything; a microphone that beeps; and for
+# media one candidate, which tells an address instead of a name for mDNS: baresip loses itself among several.
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--disable-default-apps", "--disable-extensions", "--disable-dev-shm-usage", "--mute-audio",
          "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-         "--autoplay-policy=no-user-gesture-required", "--allow-loopback-in-peer-connection",
+         "--autoplay-policy=no-user-gesture-required",
+         "--force-webrtc-ip-handling-policy=default_public_interface_only",
          "--disable-features=WebRtcHideLocalIpsWithMdns,Translate,OptimizationHints",
          "--remote-debugging-pipe"]
 

@@ -6,6 +6,17 @@ import * as SIP from 'sip.js';
 
 const AUDIO = { audio: true, video: false };
 
+// One way for media is enough, and all that an old ICE implementation at the other end can do: that over IPv4.
+function withoutIpv6(sdp) {
+	return sdp.replace(/^a=candidate:\S+ \d+ \w+ \d+ [0-9a-f]*:.*\r\n/gmi, '');
+}
+
+const modifiers = {
+	sessionDescriptionHandlerModifiers: [
+		description => Promise.resolve({ type: description.type, sdp: withoutIpv6(description.sdp) }),
+	],
+};
+
 class Phone {
 	constructor({ user, domain, password, server }) {
 		this.aor = `sip:${user}@${domain}`;
@@ -78,6 +89,7 @@ class JsSipPhone extends Phone {
 		const call = { state: 'begun', why: '', session, connection: () => session.connection };
 		this.calls.push(call);
 		session.on('peerconnection:setremotedescriptionfailed', error => this.say('bad-sdp', `${error}`));
+		session.on('sdp', event => { event.sdp = withoutIpv6(event.sdp); });
 		session.on('progress', () => { call.state = 'ringing'; });
 		session.on('confirmed', () => { call.state = 'established'; });
 		session.on('ended', event => { call.state = 'ended'; call.why = `${event.originator} ${event.cause}`; });
@@ -125,7 +137,7 @@ class SipJsPhone extends Phone {
 				onDisconnect: error => this.say('disconnected', error ? error.message : ''),
 				onInvite: invitation => {
 					this.watch(invitation);
-					invitation.accept().catch(error => this.say('accept-failed', error.message));
+					invitation.accept(modifiers).catch(error => this.say('accept-failed', error.message));
 				},
 				onMessage: message => {
 					this.texts.push(message.request.body);
@@ -171,7 +183,7 @@ class SipJsPhone extends Phone {
 	stop() { this.ua.stop(); }
 
 	call(user) {
-		const inviter = new SIP.Inviter(this.ua, SIP.UserAgent.makeURI(this.uri(user)));
+		const inviter = new SIP.Inviter(this.ua, SIP.UserAgent.makeURI(this.uri(user)), modifiers);
 		const call = this.watch(inviter);
 		inviter.invite({ requestDelegate: {
 			onProgress: () => { call.state = 'ringing'; },
