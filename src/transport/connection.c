@@ -350,6 +350,7 @@ void connection_set_state(struct connection *connection, enum connection_state s
 		break;
 	case CONNECTION_LINGERING:
 		connection->io->end(connection);
+		shutdown(connection->fd, SHUT_WR);
 		linger(connection);
 		if (event_add(&connection->readable, NULL) != 0)
 			connection_set_state(connection, CONNECTION_ENDED);
@@ -443,7 +444,8 @@ static int connection_create(struct listener *listener, int fd, const struct add
 	    event_add(opened_by_us ? &connection->writable : &connection->readable, NULL) != 0)
 		goto fail;
 	connection->blocked = opened_by_us;
-	tcp_set_options(fd, connection->hop.side);
+	if (opened_by_us) /* others have them from their listener */
+		tcp_set_options(fd, connection->hop.side);
 	hash_table_insert(&transport->connections, &connection->in_table,
 	                  id_hash(connection->hop.connection));
 	list_append(&transport->all_connections, &connection->in_all);

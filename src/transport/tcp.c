@@ -51,6 +51,7 @@ int tcp_listen(struct transport *transport, struct listener *listener)
 	                    &listener->bound);
 	if (err != 0)
 		return err;
+	tcp_set_options(listener->fd, listener->settings->side); /* what it accepts inherits them */
 	if (listen(listener->fd, LISTEN_BACKLOG) != 0)
 		return -errno;
 	return listener_start_accepting(listener);
@@ -222,7 +223,6 @@ static ssize_t plain_write(struct connection *connection, const struct iovec *pi
 
 static void plain_end(struct connection *connection)
 {
-	shutdown(connection->fd, SHUT_WR);
 }
 
 const struct stream_io stream_io_plain = {plain_read, plain_write, plain_end};

@@ -226,7 +226,6 @@ static void tls_end(struct connection *connection)
 		SSL_shutdown(tls->ssl);
 		ERR_clear_error();
 	}
-	shutdown(connection->fd, SHUT_WR);
 	tls_let_go(connection);
 }
 

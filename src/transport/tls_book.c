@@ -55,8 +55,11 @@ static SSL_CTX *make_context(struct loading *loading, const SSL_METHOD *method)
 	SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
 	                                     SSL_OP_CIPHER_SERVER_PREFERENCE |
 	                                     SSL_OP_PRIORITIZE_CHACHA);
+	/* The chain is what stands in the file. Otherwise each handshake looks for more of it among the authorities: of
+	 * the system's it reads a directory, and waits for the disk. */
 	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-	                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+	                                  SSL_MODE_NO_AUTO_CHAIN);
 	SSL_CTX_set_max_early_data(context, 0); /* replayed REGISTERs are nobody's friend */
 	SSL_CTX_set_default_passwd_cb(context, no_passphrase);
 	SSL_CTX_set_cert_verify_callback(context, verify_peer, NULL);

@@ -216,7 +216,7 @@ struct stream_io {
 	ssize_t (*read)(struct connection *connection, char *bytes, size_t size);
 	/* How many of the bytes were taken, at least one. */
 	ssize_t (*write)(struct connection *connection, const struct iovec *pieces, unsigned count);
-	/* Tell the peer that we write no more. */
+	/* Tell the peer that we write no more, before the FIN says it. */
 	void (*end)(struct connection *connection);
 };
 extern const struct stream_io stream_io_plain;

@@ -3,6 +3,8 @@
  */
 #include "stage.h"
 
+#include <netinet/tcp.h>
+
 /* A client whose connection has been accepted. */
 static int connected_client(struct stage *stage)
 {
@@ -34,6 +36,47 @@ static void message_comes_with_its_connection_and_is_answered_on_it(void **state
 	assert_int_equal(metrics_read(stage->registry, METRIC_CONNECTIONS, SIDE_ACCESS,
 	                              TRANSPORT_TCP, 0),
 	                 1);
+	close(fd);
+}
+
+/* Ours of this connection: the descriptor that has the client at its other end. */
+static int other_end(int client)
+{
+	struct sockaddr_in own, peer;
+	socklen_t length = sizeof(own);
+
+	assert_int_equal(getsockname(client, (struct sockaddr *)&own, &length), 0);
+	for (int fd = 0; fd < 1024; fd++) {
+		length = sizeof(peer);
+		if (getpeername(fd, (struct sockaddr *)&peer, &length) == 0 &&
+		    peer.sin_family == AF_INET && peer.sin_port == own.sin_port &&
+		    peer.sin_addr.s_addr == own.sin_addr.s_addr)
+			return fd;
+	}
+	fail_msg("nobody has this client");
+	return -1;
+}
+
+static int option_of(int fd, int level, int name)
+{
+	socklen_t length = sizeof(int);
+	int value = -1;
+
+	assert_int_equal(getsockopt(fd, level, name, &value, &length), 0);
+	return value;
+}
+
+static void accepted_connection_is_watched_over_by_the_kernel(void **state)
+{
+	struct stage *stage = *state;
+	int fd = connected_client(stage), ours = other_end(fd);
+
+	assert_int_equal(option_of(ours, IPPROTO_TCP, TCP_NODELAY), 1);
+	assert_int_equal(option_of(ours, SOL_SOCKET, SO_KEEPALIVE), 1);
+	assert_int_equal(option_of(ours, IPPROTO_TCP, TCP_KEEPIDLE), 120);
+	assert_int_equal(option_of(ours, IPPROTO_TCP, TCP_KEEPINTVL), 30);
+	assert_int_equal(option_of(ours, IPPROTO_TCP, TCP_KEEPCNT), 4);
+	assert_int_equal(option_of(ours, IPPROTO_TCP, TCP_USER_TIMEOUT), 30000);
 	close(fd);
 }
 
@@ -457,6 +500,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		stage_test(message_comes_with_its_connection_and_is_answered_on_it),
+		stage_test(accepted_connection_is_watched_over_by_the_kernel),
 		stage_test(answer_leaves_in_the_turn_of_its_message),
 		stage_test(message_byte_by_byte_is_one_message),
 		stage_test(pipelined_messages_come_one_by_one_and_the_rest_later),

@@ -22,6 +22,17 @@ static void client_that_trusts_us_is_heard_and_answered(void **state)
 	peer_end(&peer);
 }
 
+/* The authority is among those that the profile trusts, and is not looked up there for every client. */
+static void chain_is_what_stands_in_the_file(void **state)
+{
+	struct tls_scene *scene = *state;
+	struct tls_peer peer = client_begin(scene, ACCESS_TLS, "edge.example.net", NULL);
+
+	assert_true(peer_shakes(scene, &peer));
+	assert_int_equal(sk_X509_num(SSL_get_peer_cert_chain(peer.ssl)), 1);
+	peer_end(&peer);
+}
+
 static void large_message_comes_whole_both_ways(void **state)
 {
 	struct tls_scene *scene = *state;
@@ -374,6 +385,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		tls_test(client_that_trusts_us_is_heard_and_answered),
+		tls_test(chain_is_what_stands_in_the_file),
 		tls_test(large_message_comes_whole_both_ways),
 		tls_test(messages_that_wait_together_leave_in_one_record),
 		tls_test(peer_that_reads_late_gets_every_byte_in_order),
