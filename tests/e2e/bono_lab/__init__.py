@@ -13,6 +13,7 @@ from .crowd import Crowd
 from .kamailio import KamailioEdge, KamailioSprout
 from .knot import Knot, LyingServer
 from .lab import Lab
+from .linphone import Linphone
 from .process import Process
 from .scene import Scene, token_of
 from .scripted import ScriptedSprout
@@ -24,7 +25,7 @@ from .web import BrokenWeb, Refused, WebClient
 
 __all__ = [
     "Authority", "Baresip", "Block", "Bono", "BrokenWeb", "Browser", "Client", "Crowd", "KamailioEdge",
-    "KamailioSprout", "Knot", "Lab", "LyingServer", "Message", "PhonePages", "Ports", "Process", "Refused",
-    "Scene", "ScriptedSprout", "Sipp", "SproutSim", "TcpClient", "TlsClient", "UdpClient", "WebClient",
+    "KamailioSprout", "Knot", "Lab", "Linphone", "LyingServer", "Message", "PhonePages", "Ports", "Process",
+    "Refused", "Scene", "ScriptedSprout", "Sipp", "SproutSim", "TcpClient", "TlsClient", "UdpClient", "WebClient",
     "WebPhone", "host_port", "program", "request", "response", "token_of", "until",
 ]

@@ -32,6 +32,17 @@ ctrl_tcp_listen {ip}:4444
 """
 
 
+# baresip 1.0 loads sip_cafile and never asks for its judgement: OpenSSL itself is told to refuse.
+VERIFY = """openssl_conf = start
+[start]
+ssl_conf = ssl
+[ssl]
+system_default = all
+[all]
+VerifyMode = Peer
+"""
+
+
 def write_tone(path, seconds):
     """440 Hz as telephones know it."""
     with wave.open(str(path), "wb") as tone:
@@ -47,7 +58,7 @@ class Baresip(Process):
     def __init__(self, lab, user, edge, transport="udp", domain="example.net", answer="auto",
                  password="secret", regint=60, tone_s=1, ip=None, listen=None, ca=None, second=None,
                  web=False):
-        """ca: the root by which it judges the edge over TLS. second: (edge, transport) of a second flow, reg-id 2.
+        """ca: the root by which it judges the edge over TLS (the chain, no name). second: (edge, transport) of a second flow, reg-id 2.
         web: media as browsers have it, ICE and DTLS-SRTP."""
         self.user, self.domain = user, domain
         self.ip = ip or lab.client_ip()     # of its control port, and of SIP unless `listen` says another
@@ -56,7 +67,8 @@ class Baresip(Process):
         directory.mkdir()
         more = "rtcp_mux yes\nmodule ice.so\nmodule dtls_srtp.so\n" if web else ""
         if ca is not None:
-            more += f"sip_cafile {ca}\nsip_verify_server yes\n"
+            more += f"sip_cafile {ca}\n"
+            (directory / "openssl.cnf").write_text(VERIFY)
         (directory / "config").write_text(CONFIG.format(ip=self.ip, host=listen[0],
                                                         listen=host_port(listen), directory=directory,
                                                         modules=MODULES, more=more))
@@ -70,9 +82,12 @@ class Baresip(Process):
         write_tone(directory / "tone.wav", tone_s)
         (directory / "contacts").write_text("")
         (directory / "uuid").write_text(str(uuid.uuid4()))
+        environment = {"HOME": str(directory)}
+        if ca is not None:
+            environment["OPENSSL_CONF"] = str(directory / "openssl.cnf")
         self.events, self.buffer, self.control = [], b"", None
         super().__init__(f"baresip {user}", ["baresip", "-s", "-f", directory],
-                         lab.path(f"baresip-{user}.log"), env={"HOME": str(directory)})
+                         lab.path(f"baresip-{user}.log"), env=environment)
         lab.add(self)
         until(self.connect, f"control port of {self.name}:\n{self.tail()}")
 
