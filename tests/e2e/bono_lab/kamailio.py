@@ -42,16 +42,39 @@ class Kamailio(Process):
         return ""           # not the program under test
 
 
+# Both ways it shows its certificate and wants one of the same house.
+TLS = """[server:default]
+method = TLSv1.2+
+certificate = {certificate.certificate}
+private_key = {certificate.key}
+ca_list = {ca}
+verify_certificate = yes
+require_certificate = yes
+[client:default]
+method = TLSv1.2+
+certificate = {certificate.certificate}
+private_key = {certificate.key}
+ca_list = {ca}
+verify_certificate = yes
+require_certificate = yes
+"""
+
+
 class KamailioSprout(Kamailio):
     """A registrar that shares its bindings with the one of the other site (DMQ). `others` are the
     addresses whose Routes it takes as its own, as Sprouts over one store do."""
 
-    def __init__(self, lab, site, ip, peer_ip, others=(), transport="tcp"):
+    def __init__(self, lab, site, ip, peer_ip, others=(), transport="tcp", certificate=None, ca=None):
+        """transport tls: a Certificate of its own, and the root of those whom it speaks with."""
         self.site, self.ip = site, ip
         self.transport = transport
         aliases = "\n".join(f"alias={other}:5054" for other in (peer_ip, *others))
+        tls = lab.path(f"kamailio-{site}-tls.cfg")
+        if certificate is not None:
+            tls.write_text(TLS.format(certificate=certificate, ca=ca))
         super().__init__(lab, f"kamailio-{site}", HERE / "kamailio" / "sprout.cfg.in",
-                         IP=ip, PEER=peer_ip, SITE=site, ALIASES=aliases, TRANSPORT=transport)
+                         ["WITH_TLS"] if certificate is not None else [], IP=ip, PEER=peer_ip, SITE=site,
+                         ALIASES=aliases, TRANSPORT=transport, TLS=tls)
 
     def contacts(self, user):
         """How many bindings of this user it holds."""
