@@ -21,6 +21,9 @@
 #define RECORD_BYTES (16u << 10)
 /* Each of them is a signature: half a millisecond with RSA, a tenth with ECDSA. */
 #define SHAKES_PER_TURN 8
+/* Tickets, new keys, warnings, refused renegotiations in one reading, which could bring thousands: each costs us more
+ * than a message of SIP. Nobody needs more than two or three. */
+#define EXTRAS_MAX 32
 
 /* ---- the BIO ---- */
 
@@ -130,6 +133,21 @@ static bool is_staged(const struct tls_worker *worker)
 
 /* ---- records ---- */
 
+/* OpenSSL would go on by itself as long as there is something to read. */
+void tls_on_info(const SSL *ssl, int where, int value)
+{
+	const struct connection *connection = SSL_get_app_data(ssl);
+	struct tls_worker *worker = connection->transport->tls;
+	struct tls_stream *tls = connection->tls;
+
+	if (connection->state == CONNECTION_TLS || (where & (SSL_CB_LOOP | SSL_CB_ALERT)) == 0)
+		return;
+	if (tls->extras++ == EXTRAS_MAX) {
+		tls->broken = true;
+		worker->staged_first = worker->staged_end;
+	}
+}
+
 /* What SSL_read ended with, kept until what it gave before is told. */
 static void on_read_end(struct connection *connection, int result)
 {
@@ -138,6 +156,11 @@ static void on_read_end(struct connection *connection, int result)
 	const int error = SSL_get_error(tls->ssl, result);
 	char text[NOTE_MAX];
 
+	if (tls->broken) {
+		ERR_clear_error();
+		failure_tell(connection, TLS_RESULT_OK, "too much that is no data");
+		return;
+	}
 	if (error == SSL_ERROR_WANT_READ)
 		return;
 	if (error == SSL_ERROR_ZERO_RETURN) {
@@ -158,6 +181,7 @@ static ssize_t tls_read(struct connection *connection, char *bytes, size_t size)
 	ssize_t length;
 
 	connection->more = false;
+	tls->extras = 0;
 	if (!tls->ended && !tls->broken && !is_staged(worker)) {
 		length = stage(connection);
 		if (length <= 0)
@@ -238,13 +262,6 @@ static const struct listener_settings *listener_of(const struct connection *conn
 	return connection->transport->listeners[connection->hop.listener].settings;
 }
 
-static void uncount(struct connection *connection)
-{
-	if (connection->tls->counted)
-		connection->transport->tls->handshakes--;
-	connection->tls->counted = false;
-}
-
 static void fail(struct connection *connection, enum tls_result result, const char *text)
 {
 	failure_tell(connection, result, text);
@@ -317,15 +334,12 @@ static bool is_letter(char c)
 static bool greet(struct connection *connection)
 {
 	struct tls_worker *worker = connection->transport->tls;
-	const struct transport_settings *settings = &connection->transport->settings;
-	const unsigned limit =
-		settings->tls_handshakes != 0 ? settings->tls_handshakes : TLS_HANDSHAKES_DEFAULT;
 
 	if (is_letter(worker->staged[0])) {
 		fail(connection, TLS_RESULT_NOT_TLS, "plain text on a TLS port");
 		return false;
 	}
-	if (worker->handshakes >= limit) {
+	if (!budget_take(connection)) {
 		fail(connection, TLS_RESULT_BUDGET, "too many handshakes under way");
 		return false;
 	}
@@ -333,8 +347,6 @@ static bool greet(struct connection *connection)
 		fail(connection, TLS_RESULT_OTHER, "out of memory");
 		return false;
 	}
-	worker->handshakes++;
-	connection->tls->counted = true;
 	return true;
 }
 
@@ -362,7 +374,7 @@ static void on_shaken(struct connection *connection)
 	struct tls_worker *worker = connection->transport->tls;
 	enum tls_result result = TLS_RESULT_OK;
 
-	uncount(connection);
+	budget_give(connection);
 	if (SSL_session_reused(tls->ssl)) {
 		result = verify_resumed(connection, tls->ssl);
 		if (result != TLS_RESULT_RESUMED) {
@@ -485,7 +497,7 @@ void tls_let_go(struct connection *connection)
 
 	if (tls == NULL)
 		return;
-	uncount(connection);
+	budget_give(connection);
 	list_remove(&worker->shaking, &tls->in_shaking);
 	if (worker->current == connection)
 		worker->staged_first = worker->staged_end = 0;
@@ -520,6 +532,8 @@ int tls_worker_create(struct transport *transport)
 	if (worker == NULL)
 		return -ENOMEM;
 	transport->tls = worker;
+	for (unsigned side = 0; side < SIDES; side++)
+		list_init(&worker->under_way[side]);
 	list_init(&worker->shaking);
 	list_init(&worker->sessions);
 	timer_init(&worker->shake_soon, on_shake_soon, transport);

@@ -63,6 +63,7 @@ static SSL_CTX *make_context(struct loading *loading, const SSL_METHOD *method)
 	SSL_CTX_set_max_early_data(context, 0); /* replayed REGISTERs are nobody's friend */
 	SSL_CTX_set_default_passwd_cb(context, no_passphrase);
 	SSL_CTX_set_cert_verify_callback(context, verify_peer, NULL);
+	SSL_CTX_set_info_callback(context, tls_on_info);
 	if (SSL_CTX_set_cipher_list(context, CIPHERS_1_2) != 1 ||
 	    SSL_CTX_set1_groups_list(context, GROUPS) != 1) {
 		SSL_CTX_free(context);

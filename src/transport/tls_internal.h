@@ -1,7 +1,7 @@
 /*
  * What the files of TLS tell each other. tls_book.c loads, tls_certificate.c judges what is loaded, tls_ticket.c
- * encrypts sessions, tls_verify.c judges the peer, tls.c is the stream, tls_session.c remembers sessions of servers,
- * tls_failure.c says why. Only these files see OpenSSL.
+ * encrypts sessions, tls_verify.c judges the peer, tls.c is the stream, tls_budget.c bounds the handshakes under way,
+ * tls_session.c remembers sessions of servers, tls_failure.c says why. Only these files see OpenSSL.
  */
 #ifndef BONO_TLS_INTERNAL_H
 #define BONO_TLS_INTERNAL_H
@@ -94,6 +94,8 @@ bool certificate_shows(X509 *certificate, const char *name, const struct address
 int verify_peer(X509_STORE_CTX *chain, void *arg);
 /* A session taken up was judged when it began: what may have changed since is judged again. */
 enum tls_result verify_resumed(struct connection *connection, SSL *ssl);
+/* The same before it is taken up: what would not stand is left, and the peer shows what it has now. */
+bool verify_session(struct connection *connection, const SSL_SESSION *session);
 
 /* ---- tls.c ---- */
 
@@ -104,9 +106,11 @@ struct tls_stream { /* of one connection */
 	SSL *ssl; /* NULL until the client's first bytes, and once our end was told */
 	struct tls_book *book;
 	const struct tls_profile *profile;
-	bool counted; /* among the handshakes under way */
-	bool ended;   /* the peer's end was read, not yet told */
-	bool broken;  /* the same of an error */
+	bool ended;     /* the peer's end was read, not yet told */
+	bool broken;    /* the same of an error */
+	uint8_t extras; /* of this reading: what came and was no data */
+	uint64_t begun_ms;
+	struct list_link in_under_way; /* it has a place in the budget */
 	struct list_link in_shaking;
 };
 
@@ -120,8 +124,8 @@ struct tls_worker {            /* of one transport */
 	int write_error;
 	char *staged; /* read from the socket of `current`, not yet by OpenSSL */
 	size_t staged_first, staged_end;
-	char *join; /* where pieces become a record */
-	unsigned handshakes;
+	char *join;                   /* where pieces become a record */
+	struct list under_way[SIDES]; /* handshakes of clients, oldest first */
 	struct list shaking;
 	struct timer shake_soon;
 	struct list sessions; /* the last used first */
@@ -130,10 +134,19 @@ struct tls_worker {            /* of one transport */
 	unsigned logged, unlogged;
 };
 
+/* ---- tls_budget.c ---- */
+/* A place for the handshake of a client; false: there is none. */
+bool budget_take(struct connection *connection);
+void budget_give(struct connection *connection); /* fine without a place */
+
+/* ---- tls.c ---- */
+/* For SSL_CTX_set_info_callback: counts what costs us work and is no data. */
+void tls_on_info(const SSL *ssl, int where, int value);
+
 /* ---- tls_session.c ---- */
 int session_on_new(SSL *ssl, SSL_SESSION *session);
-/* What is known of this peer, lent; NULL. */
-SSL_SESSION *session_find(struct tls_worker *worker, const struct connection *connection);
+/* What is known of this peer, lent; NULL: nothing, or nothing that may be taken up any more. */
+SSL_SESSION *session_find(struct tls_worker *worker, struct connection *connection);
 void sessions_drop(struct tls_worker *worker);
 
 /* ---- tls_failure.c ---- */

@@ -80,10 +80,16 @@ int session_on_new(SSL *ssl, SSL_SESSION *session)
 	return 1; /* its reference is ours */
 }
 
-SSL_SESSION *session_find(struct tls_worker *worker, const struct connection *connection)
+/* A session lasts as long as it is taken up, and keeps the certificate it began with: once that has expired the server
+ * has another one. */
+SSL_SESSION *session_find(struct tls_worker *worker, struct connection *connection)
 {
-	const struct known *known = find(worker, connection);
+	struct known *known = find(worker, connection);
 
+	if (known != NULL && !verify_session(connection, known->session)) {
+		forget(worker, known);
+		known = NULL;
+	}
 	return known != NULL ? known->session : NULL;
 }
 

@@ -281,12 +281,23 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 	return answer;
 }
 
+/* What the client was when the session began it need not be now: then a full handshake shows. */
+static SSL_TICKET_RETURN on_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+                                   size_t name_length, SSL_TICKET_STATUS status, void *arg)
+{
+	if ((status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) ||
+	    !verify_session(SSL_get_app_data(ssl), session))
+		return SSL_TICKET_RETURN_IGNORE_RENEW;
+	return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 int ticket_keys_attach(struct ticket_keys *keys, SSL_CTX *context)
 {
 	if (context_index() < 0 || SSL_CTX_set_ex_data(context, context_index(), keys) != 1)
 		return -ENOMEM;
 	snapshot_share(&keys->snapshot); /* released with the context */
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket);
+	SSL_CTX_set_session_ticket_cb(context, NULL, on_opened, NULL);
 	/* One is enough: who resumes gets the next. Each costs an encryption and bytes. */
 	SSL_CTX_set_num_tickets(context, 1);
 	SSL_CTX_set_timeout(context, TICKET_LIFE_S);

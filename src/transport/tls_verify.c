@@ -161,21 +161,30 @@ int verify_peer(X509_STORE_CTX *chain, void *arg)
 	return 0;
 }
 
+/* X509_V_OK, or what is wrong with it by now. */
+static int judge_again(const struct connection *connection, X509 *certificate)
+{
+	if (certificate == NULL ||
+	    (connection->opened_by_us && connection->tls->profile->verify == TLS_VERIFY_NONE))
+		return X509_V_OK;
+	if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0)
+		return X509_V_ERR_CERT_HAS_EXPIRED;
+	return name_is_right(connection, certificate) ? X509_V_OK : X509_V_ERR_HOSTNAME_MISMATCH;
+}
+
+bool verify_session(struct connection *connection, const SSL_SESSION *session)
+{
+	/* lends, though its type does not say so */
+	return judge_again(connection, SSL_SESSION_get0_peer((SSL_SESSION *)session)) == X509_V_OK;
+}
+
 enum tls_result verify_resumed(struct connection *connection, SSL *ssl)
 {
 	X509 *certificate = SSL_get0_peer_certificate(ssl);
+	const int error = judge_again(connection, certificate);
 
-	if (certificate == NULL)
+	if (error == X509_V_OK)
 		return TLS_RESULT_RESUMED;
-	if (connection->opened_by_us && connection->tls->profile->verify == TLS_VERIFY_NONE)
-		return TLS_RESULT_RESUMED;
-	if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0) {
-		note(connection, certificate, X509_V_ERR_CERT_HAS_EXPIRED);
-		return TLS_RESULT_EXPIRED;
-	}
-	if (!name_is_right(connection, certificate)) {
-		note(connection, certificate, X509_V_ERR_HOSTNAME_MISMATCH);
-		return TLS_RESULT_WRONG_NAME;
-	}
-	return TLS_RESULT_RESUMED;
+	note(connection, certificate, error);
+	return error == X509_V_ERR_CERT_HAS_EXPIRED ? TLS_RESULT_EXPIRED : TLS_RESULT_WRONG_NAME;
 }

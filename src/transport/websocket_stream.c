@@ -231,6 +231,7 @@ static void take_message(struct connection *connection, struct slice message)
 	bool surplus;
 
 	connection->active_ms = now_ms(connection);
+	connection->partial_since = 0; /* what stands behind it is another one */
 	if (is_blank(message)) {
 		take_blank(connection, message);
 		return;

@@ -302,6 +302,7 @@ static void beyond_the_budget_the_newest_handshake_is_refused(void **state)
 	struct tls_peer peer;
 	int fds[3];
 
+	fake_clock_set_ms(FAKE_CLOCK_START_MS);
 	stage->settings.tls_handshakes = 2;
 	scene_open(scene);
 	peer = client_begin(scene, ACCESS_TLS, "edge.example.net", NULL);

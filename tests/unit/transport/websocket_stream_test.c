@@ -234,6 +234,36 @@ static void message_begun_and_not_finished_is_closed_though_pings_come(void **st
 	close(fd);
 }
 
+/* Behind each message the next has begun, as with a proxy that forwards in blocks. */
+static void client_whose_messages_come_to_an_end_is_not_slow(void **state)
+{
+	static const char ping[] = "\x89\x80\1\2\3\4";
+	struct stage *stage = *state;
+	int fd;
+
+	fake_clock_set_ms(FAKE_CLOCK_START_MS);
+	assert_int_equal(stage_open(stage), 0);
+	fd = web_connect(stage);
+	web_write(fd, WEBSOCKET_TEXT, "", 0);
+	for (unsigned i = 0; i < 10; i++) {
+		char frames[1024], *at = frames;
+
+		*at++ = (char)(FIN | 0); /* the end of one */
+		*at++ = (char)(0x80 | strlen(MESSAGE_TEXT));
+		at = mempcpy(at, "\0\0\0\0", 4);
+		at = mempcpy(at, MESSAGE_TEXT, strlen(MESSAGE_TEXT));
+		at = mempcpy(at, ping, 6);
+		at = mempcpy(at, "\1\x80\0\0\0\0", 6); /* the next has begun */
+		assert_int_equal(send(fd, frames, (size_t)(at - frames), MSG_NOSIGNAL),
+		                 at - frames);
+		stage_until(stage, stage->packet_count == i + 1);
+		fake_clock_advance_ms(4000);
+		stage_turns(stage);
+	}
+	assert_int_equal(stage->closed_count, 0);
+	close(fd);
+}
+
 static void keepalives_of_all_kinds_are_told_and_answered(void **state)
 {
 	struct stage *stage = *state;
@@ -501,6 +531,7 @@ int main(void)
 		web_test_closed(origins_of_the_listener_are_kept),
 		web_test_closed(slow_request_gets_408_however_it_drips),
 		web_test_closed(who_connects_and_says_nothing_is_closed_like_the_slow),
+		web_test_closed(client_whose_messages_come_to_an_end_is_not_slow),
 		web_test_closed(message_begun_and_not_finished_is_closed_though_pings_come),
 		web_test(keepalives_of_all_kinds_are_told_and_answered),
 		web_test(of_many_pings_at_once_the_last_is_answered),
