@@ -441,6 +441,20 @@ static bool keep_waiting(struct response_context *context, int status)
 	return status == 482 && context->live > 0;
 }
 
+/* 16.7 step 6: a 503 speaks of the element it came from. Passed on, a phone's would be ours, and its Retry-After
+ * would keep the core from every client here. */
+static bool is_phones_own(const struct response_context *context, int status)
+{
+	return status == 503 && context->crossing == CROSSING_CORE_TO_CLIENT;
+}
+
+static void answer_500(struct response_context *context)
+{
+	context_answered(context, 500, false);
+	server_txn_reply(context->server, 500, reply_reason(500), SLICE_NONE);
+	context_finish(context);
+}
+
 static void take_final(struct branch *branch, struct message *response, int status)
 {
 	struct response_context *context = branch->context;
@@ -461,6 +475,10 @@ static void take_final(struct branch *branch, struct message *response, int stat
 	}
 	if (context->own) {
 		own_ended(context, status);
+		return;
+	}
+	if (is_phones_own(context, status)) {
+		answer_500(context);
 		return;
 	}
 	if (context->registration != NULL && status < 300)

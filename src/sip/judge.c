@@ -144,6 +144,23 @@ static bool is_sound_line(const struct line *line)
 	return sound;
 }
 
+/* sofia bears with blanks and brackets within a URI. An address that steers requests and that we cannot read, the
+ * next element may read otherwise. */
+static bool is_readable(const struct line *line)
+{
+	const uint32_t addresses = 1u << LINE_ROUTE | 1u << LINE_RECORD_ROUTE | 1u << LINE_CONTACT;
+	struct slice value, rest = line->value;
+	struct name_addr address;
+
+	if ((addresses >> line->kind & 1) == 0 || slice_equal(rest, SLICE_LITERAL("*")))
+		return true;
+	while (value_next(&rest, &value)) {
+		if (!name_addr_parse(value, &address))
+			return false;
+	}
+	return true;
+}
+
 /* True if the start line is known and every line too or found sound now. False: the whole decides. */
 static bool judge_lines(const struct message *message)
 {
@@ -159,7 +176,7 @@ static bool judge_lines(const struct message *message)
 		hash = hash_slice(line->text);
 		if (is_known(hash))
 			continue;
-		if (!is_sound_line(line))
+		if (!is_readable(line) || !is_sound_line(line))
 			return false;
 		remember(hash);
 	}
@@ -223,6 +240,17 @@ static bool is_sound(msg_t *msg, bool is_request)
 	return bad == 0 && sip_sanity_check(sip) == 0 && sip->sip_via != NULL;
 }
 
+static bool is_all_readable(const struct message *message)
+{
+	const struct line *line = message_lines(message), *end = line + message->count;
+
+	for (; line < end; line++) {
+		if ((kinds_judged(message) >> line->kind & 1) != 0 && !is_readable(line))
+			return false;
+	}
+	return true;
+}
+
 static void remember_all(const struct message *message)
 {
 	const struct line *line = message_lines(message), *end = line + message->count;
@@ -247,7 +275,9 @@ static enum message_fault judge_whole(const struct message *message)
 	if (text != NULL) {
 		msg_buf_set(msg, text, (usize_t)length + 1);
 		msg_buf_commit(msg, (usize_t)length, 1);
-		fault = is_sound(msg, message->is_request) ? MESSAGE_SOUND : MESSAGE_BAD_HEADER;
+		fault = is_sound(msg, message->is_request) && is_all_readable(message)
+		                ? MESSAGE_SOUND
+		                : MESSAGE_BAD_HEADER;
 		if (fault == MESSAGE_SOUND && msg_extract_errors(msg) == 0)
 			remember_all(message);
 	}

@@ -426,6 +426,22 @@ static void a_silent_phone_makes_no_408_but_for_an_invite(void **state)
 	assert_int_equal(proxy_busy(world->proxy), 0);
 }
 
+/* RFC 3261 16.7 step 6: the core would take it for our word, and for all clients. */
+static void a_phones_503_is_not_ours(void **state)
+{
+	struct world *world = *state;
+
+	world_register(world, 1);
+	world_core_to_client(world, 1, "INVITE", "d1", "");
+	world_answer(world, world->sent_count - 1, "503 Service Unavailable",
+	             "Retry-After: 100000\r\n");
+	assert_int_equal(count_sent(world, "SIP/2.0 503 "), 0);
+	assert_int_equal(count_sent(world, "SIP/2.0 500 "), 1);
+	assert_int_equal(count_sent(world, "ACK "), 1);
+	assert_null(strstr(world->sent[world->sent_count - 1].text, "Retry-After"));
+	assert_int_equal(proxy_busy(world->proxy), 0);
+}
+
 /* A call each way with all that belongs to it: 180, 200, ACK, BYE. */
 static void calls_scene(void *arg)
 {
@@ -508,6 +524,7 @@ int main(void)
 		world_test(a_call_that_rings_for_ever_is_cancelled_by_timer_c),
 		world_test(a_call_whose_cancel_nobody_answers_ends_with_408),
 		world_test(a_silent_phone_makes_no_408_but_for_an_invite),
+		world_test(a_phones_503_is_not_ours),
 		cmocka_unit_test(no_failed_allocation_leaves_a_dialog_without_an_end),
 	};
 

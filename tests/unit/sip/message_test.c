@@ -430,6 +430,11 @@ static void a_fault_is_seen_among_lines_that_are_known(void **state)
 		"INVITE sip:bob@example.net SIP/2.0\n" HEAD
 		"CSeq: 17 INVITE\nContact: <sip:a@b\n\n",
 		"INVITE sip:bob@example.net SIP/2.0\n" HEAD "CSeq: 17 INVITE\nRoute: <sip:x\n\n",
+		/* What only a lenient reader takes for one address. */
+		"INVITE sip:bob@example.net SIP/2.0\n" HEAD
+		"CSeq: 17 INVITE\nContact: <sip:a@b;c, <sip:d@e>\n\n",
+		"INVITE sip:bob@example.net SIP/2.0\n" HEAD
+		"CSeq: 17 INVITE\nRecord-Route: <sip:a;lr, <sip:d;lr>\n\n",
 		"INVITE sip: SIP/2.0\n" HEAD "CSeq: 17 INVITE\n\n",
 		"INVITE sip:bob@example.net SIP/2.0\n" HEAD "CSeq: 17 INVITE\n"
 		"Via: SIP/2.0/UDP 192.0.2.7:x\n\n",
