@@ -191,11 +191,31 @@ bool message_via(const struct message *message, unsigned index, struct via *out)
 	return value_at(message, HEADER_VIA, index, &value) && via_parse(value, out);
 }
 
+static bool top_route(struct message *message, struct name_addr *out)
+{
+	const struct line *line = message_line(message, LINE_ROUTE, NULL);
+	struct slice value;
+
+	if (line == NULL)
+		return false;
+	if (line->value.data == message->top_route.of) {
+		*out = message->top_route.address;
+		return true;
+	}
+	if (!value_at(message, HEADER_ROUTE, 0, &value) || !name_addr_parse(value, out))
+		return false;
+	message->top_route.of = line->value.data;
+	message->top_route.address = *out;
+	return true;
+}
+
 bool message_address(const struct message *message, enum sip_header header, unsigned index,
                      struct name_addr *out)
 {
 	struct slice value;
 
+	if (header == HEADER_ROUTE && index == 0)
+		return top_route((struct message *)message, out);
 	return value_at(message, header, index, &value) && name_addr_parse(value, out);
 }
 

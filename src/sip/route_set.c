@@ -74,9 +74,33 @@ static int hex_value(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+static char lower_of(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* Nearly every text: nothing in it has to be looked at twice, and there is room. */
+static bool put_plain_text(struct route_set *set, struct slice s, bool lower)
+{
+	char *at = set->text + set->length;
+	size_t i;
+
+	if (s.length >= ROUTE_SET_TEXT_MAX - set->length)
+		return false;
+	for (i = 0; i < s.length && s.data[i] != '%' && s.data[i] != '\0'; i++)
+		at[i] = lower ? lower_of(s.data[i]) : s.data[i];
+	if (i < s.length)
+		return false;
+	at[i] = '\0';
+	set->length += i + 1;
+	return true;
+}
+
 /* Without escapes, ended by a NUL, which no part of an entry may hold. */
 static void put_text(struct route_set *set, struct slice s, bool lower)
 {
+	if (put_plain_text(set, s, lower))
+		return;
 	for (size_t i = 0; i < s.length; i++) {
 		char c = s.data[i];
 
@@ -87,9 +111,7 @@ static void put_text(struct route_set *set, struct slice s, bool lower)
 		}
 		if (c == '\0')
 			set->failed = true;
-		if (lower && c >= 'A' && c <= 'Z')
-			c = (char)(c - 'A' + 'a');
-		put(set, c);
+		put(set, lower ? lower_of(c) : c);
 	}
 	put(set, '\0');
 }

@@ -103,6 +103,10 @@ struct message {
 		const char *of;
 		struct name_addr address;
 	} read_to;
+	struct {
+		const char *of; /* value.data of the first Route line */
+		struct name_addr address;
+	} top_route;
 };
 
 /* Walk the lines: for (line = message_lines(m), end = line + m->count; line < end; line++) */

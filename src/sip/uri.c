@@ -20,6 +20,13 @@ static bool scheme_of(struct slice text, struct slice *scheme, struct slice *res
 {
 	size_t i;
 
+	if (text.length > 3 && (text.data[0] | 0x20) == 's' && (text.data[1] | 0x20) == 'i' &&
+	    (text.data[2] | 0x20) == 'p' && text.data[3] == ':') { /* nearly all */
+		*scheme = slice_of(text.data, 3);
+		*rest = slice_skip(text, 4);
+		return true;
+	}
+
 	if (text.length == 0 || !isalpha((unsigned char)text.data[0]))
 		return false;
 	for (i = 1; i < text.length; i++) {
@@ -104,7 +111,7 @@ bool host_port_parse(struct slice text, struct slice *host, uint16_t *port, stru
 	if (text.length == 0 || text.data[0] != ':')
 		return true;
 	text = slice_skip(text, 1);
-	for (n = 0; n < text.length && isdigit((unsigned char)text.data[n]);)
+	for (n = 0; n < text.length && text.data[n] >= '0' && text.data[n] <= '9';)
 		n++;
 	digits = slice_of(text.data, n);
 	if (!slice_to_uint(digits, UINT16_MAX, &number) || number == 0)

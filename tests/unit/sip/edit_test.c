@@ -91,6 +91,39 @@ static void a_pop_takes_one_value(void **state)
 	assert_prints(&message, START "Route: <sip:3;lr>\n" TAIL END);
 }
 
+static struct slice top_route_user(const struct message *message)
+{
+	struct name_addr route;
+
+	return message_address(message, HEADER_ROUTE, 0, &route) ? route.uri.user : SLICE_NONE;
+}
+
+static void top_route_is_what_stands_there_now(void **state)
+{
+	struct message *message =
+		sip_parse(START VIA "Route: <sip:one@h;lr>, <sip:two@h;lr>, <sip:three@h;lr>\n"
+	                            "route: <sip:four@h;lr>\n" TAIL END);
+
+	assert_slice(top_route_user(message), "one");
+	assert_int_equal(message_pop(message, HEADER_ROUTE), 0);
+	assert_slice(top_route_user(message), "two");
+	assert_int_equal(message_pop_last(message, HEADER_ROUTE), 0);
+	assert_int_equal(message_pop_last(message, HEADER_ROUTE), 0);
+	assert_slice(top_route_user(message), "two");
+	assert_int_equal(message_prepend(message, "Route", SLICE_LITERAL("<sip:zero@h;lr>")), 0);
+	assert_slice(top_route_user(message), "zero");
+	assert_int_equal(message_add_uri_param(message, HEADER_ROUTE, 0, "a", SLICE_LITERAL("b")),
+	                 0);
+	assert_slice(top_route_user(message), "zero");
+	assert_int_equal(message_pop(message, HEADER_ROUTE), 0);
+	assert_slice(top_route_user(message), "two");
+	assert_int_equal(message_pop(message, HEADER_ROUTE), 0);
+	assert_slice(top_route_user(message), "");
+	assert_int_equal(message_append(message, "Route", SLICE_LITERAL("<sip:five@h;lr>")), 0);
+	assert_slice(top_route_user(message), "five");
+	message_destroy(&message);
+}
+
 static void a_pop_of_the_last_value_leaves_the_others(void **state)
 {
 	struct message *message =
@@ -344,6 +377,7 @@ int main(void)
 		cmocka_unit_test(more_lines_at_once_than_fit_are_refused),
 		cmocka_unit_test(removal_takes_every_spelling_and_fold),
 		cmocka_unit_test(a_pop_takes_one_value),
+		cmocka_unit_test(top_route_is_what_stands_there_now),
 		cmocka_unit_test(a_pop_of_the_last_value_leaves_the_others),
 		cmocka_unit_test(request_uri_and_hops_change_in_place),
 		cmocka_unit_test(the_top_via_learns_where_the_request_came_from),
