@@ -357,13 +357,13 @@ class TcpClient(Endpoint):
 
 
 class TlsClient(TcpClient):
-    """The same by an ssl.SSLContext; server_name as in SNI, None: none."""
+    """The same by an ssl.SSLContext; server_name as in SNI, None: none. session: of an earlier one, to take up."""
 
     transport = "TLS"
 
-    def __init__(self, ip, edge, context, server_name=None, port=0):
+    def __init__(self, ip, edge, context, server_name=None, port=0, session=None):
         super().__init__(ip, edge, port)
-        self.socket = context.wrap_socket(self.socket, server_hostname=server_name)
+        self.socket = context.wrap_socket(self.socket, server_hostname=server_name, session=session)
 
     def pump(self, timeout):
         try:
