@@ -148,25 +148,13 @@ static size_t build_register(struct client *client, char *out)
 		"Max-Forwards: 70\r\nFrom: <sip:crowd%u@example.net>;tag=c\r\n"
 		"To: <sip:crowd%u@example.net>\r\nCall-ID: crowd%d-%u\r\nCSeq: %u REGISTER\r\n"
 		"Contact: <sip:crowd%u@%s:%u;transport=%s>\r\nExpires: 3600\r\nContent-Length: "
-	        "0\r\n\r\n",
+		"0\r\n\r\n",
 		via, host, ntohs(own.sin_port), (int)getpid(), client->number, client->cseq + 1,
 		client->number, client->number, (int)getpid(), client->number, client->cseq + 1,
 		client->number, host, ntohs(own.sin_port),
 		crowd.is_web ? "ws" : ways[crowd.is_tls][1]);
 	client->cseq++;
 	return crowd.is_web ? frame(out, (size_t)length) : (size_t)length;
-}
-
-static void register_it(struct client *client)
-{
-	char bytes[BYTES_MAX];
-	size_t length = build_register(client, bytes);
-
-	if (client->doom == DOOM_HALF_REGISTER && crowd.kill)
-		length /= 2;
-	client->state = REGISTERING;
-	if (!write_bytes(client, bytes, length))
-		fail(client, "REGISTER");
 }
 
 /* ---- a client's life ---- */
@@ -187,6 +175,20 @@ static void end(struct client *client)
 static bool is_doomed(const struct client *client, enum doom doom)
 {
 	return crowd.kill && client->doom == doom;
+}
+
+static void register_it(struct client *client)
+{
+	char bytes[BYTES_MAX];
+	size_t length = build_register(client, bytes);
+
+	if (is_doomed(client, DOOM_HALF_REGISTER))
+		length /= 2;
+	client->state = REGISTERING;
+	if (!write_bytes(client, bytes, length))
+		fail(client, "REGISTER");
+	if (is_doomed(client, DOOM_HALF_REGISTER) || is_doomed(client, DOOM_REGISTER))
+		end(client);
 }
 
 static void begin(struct client *client)
@@ -338,11 +340,6 @@ static void on_event(struct client *client, uint32_t events)
 		shake(client, (events & EPOLLIN) != 0);
 	if (client->state == GONE || client->state <= SHAKING)
 		return;
-	if (client->state == REGISTERING &&
-	    (is_doomed(client, DOOM_HALF_REGISTER) || is_doomed(client, DOOM_REGISTER))) {
-		end(client);
-		return;
-	}
 	read_all(client);
 }
 

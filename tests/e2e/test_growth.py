@@ -2,9 +2,11 @@
 
 import socket
 
-from bono_lab import Bono, SproutSim
-from bono_lab.churn import (connect_and_kill, descriptors, finals, heap_kb, register,
-                            wait_for_descriptors, wait_until_nobody_is_left)
+import pytest
+
+from bono_lab import Bono, Crowd, SproutSim
+from bono_lab.churn import (TLS_PORTS, connect_and_kill, descriptors, finals, heap_kb, register, secured,
+                            wait_until_nobody_is_left)
 from bono_lab.sip import unique
 
 AT_ONCE = 20
@@ -18,12 +20,12 @@ GROWTH_KB = 4096
 
 
 class Edge:
-    def __init__(self, lab):
+    def __init__(self, lab, **changes):
         self.lab = lab
         site = [f"{lab.ip(11)}:5054"]
         SproutSim(lab, "site-a", site)
         # So few that finished transactions, which live for 32 s, are at their bound before we measure.
-        self.bono = Bono(lab, {"site-a": site}, workers=2, limits={"transactions": 2000})
+        self.bono = Bono(lab, {"site-a": site}, workers=2, limits={"transactions": 2000}, **changes)
         self.bono.wait_for_targets(site_a="UP")
 
 
@@ -96,3 +98,21 @@ def test_ten_thousand_connections_killed_leave_nothing_behind(lab):
     wait_for_descriptors(edge.bono, before[1])
     assert heap_kb(edge.bono) - before[0] < GROWTH_KB, (before, heap_kb(edge.bono))
     edge.bono.assert_serving()
+
+
+@pytest.mark.parametrize("way", ["tls", "wss"])
+def test_ten_thousand_connections_killed_over_tls_leave_nothing_behind(lab, capsys, way):
+    """By a reset: at once, with half a ClientHello or a whole one, before they read the answer, after the handshake,
+    with half a REGISTER or a whole one, and registered."""
+    edge = Edge(lab, **secured(lab))
+    bono, ips = edge.bono, [lab.client_ip() for _ in range(8)]
+    Crowd(lab, way, (bono.ip, TLS_PORTS[way]), 2000, "kill", ips)
+    wait_until_nobody_is_left(bono)
+    before = heap_kb(bono), descriptors(bono)
+    Crowd(lab, way, (bono.ip, TLS_PORTS[way]), KILLED, "kill", ips)
+    wait_until_nobody_is_left(bono)
+    with capsys.disabled():
+        print(f"\n  {KILLED} {way} connections killed: {heap_kb(bono) - before[0]:+} KiB", end="", flush=True)
+    assert descriptors(bono) <= before[1]
+    assert heap_kb(bono) - before[0] < GROWTH_KB, (before, heap_kb(bono))
+    bono.assert_serving()

@@ -2,29 +2,20 @@
 
 import pytest
 
-from bono_lab import Authority, Bono, Crowd, SproutSim, until
+from bono_lab import Bono, Crowd, SproutSim, until
+from bono_lab.churn import TLS_PORTS, secured
 from bono_lab.crowd import memory_kib
 
 FIRST, CLIENTS = 500, 10000
 # Per flow, with all that belongs to it: connection, TLS, flow, registration.
 BOUND_KIB = {"tcp": 3, "tls": 16, "ws": 3, "wss": 16}
-PORTS = {"tcp": 5060, "tls": 5061, "ws": 5062, "wss": 5063}
-
-
-def listeners(lab):
-    edge = lab.ip(1)
-    access = [{"name": f"access-{way}", "side": "access", "transport": way, "bind": f"{edge}:{port}",
-               **({"tls": "public"} if way in ("tls", "wss") else {})} for way, port in PORTS.items()]
-    return [{"name": "access-udp", "side": "access", "transport": "udp", "bind": f"{edge}:5060"}, *access,
-            {"name": "core-tcp", "side": "core", "transport": "tcp", "bind": f"{edge}:5058", "allow": ["127.0.0.0/8"]}]
+PORTS = {"tcp": 5060, "ws": 5062, **TLS_PORTS}
 
 
 def start(lab):
-    certificate = Authority(lab.path("ca")).issue("edge", names=["edge.example.net"])
     site = [f"{lab.ip(11)}:5054"]
     SproutSim(lab, "site-a", site)
-    bono = Bono(lab, {"site-a": site}, listeners=listeners(lab), workers=2,
-                tls={"public": {"certificate": certificate.certificate, "key": certificate.key}})
+    bono = Bono(lab, {"site-a": site}, workers=2, **secured(lab))
     return bono.wait_for_targets(site_a="UP")
 
 

@@ -5,10 +5,27 @@ import select
 import socket
 import struct
 
+from .certificates import Authority
 from .sip import request, unique
 from .wait import until
 
 RESET = struct.pack("ii", 1, 0)     # SO_LINGER: close sends RST and leaves no TIME_WAIT
+
+
+TLS_PORTS = {"tls": 5061, "wss": 5063}
+
+
+def secured(lab, name="edge.example.net"):
+    """What a configuration has besides, for clients over TLS: {"listeners": ..., "tls": ...}."""
+    certificate = Authority(lab.path("ca")).issue("edge", names=[name])
+    ip = lab.ip(1)
+    access = [{"name": f"access-{way}", "side": "access", "transport": way, "bind": f"{ip}:{port}"}
+              for way, port in (("udp", 5060), ("tcp", 5060), ("ws", 5062))]
+    access += [{"name": f"access-{way}", "side": "access", "transport": way, "bind": f"{ip}:{port}", "tls": "public"}
+               for way, port in TLS_PORTS.items()]
+    return {"listeners": access + [{"name": "core-tcp", "side": "core", "transport": "tcp", "bind": f"{ip}:5058",
+                                    "allow": ["127.0.0.0/8"], "path": True}],
+            "tls": {"public": {"certificate": certificate.certificate, "key": certificate.key}}}
 
 
 def descriptors(bono):
