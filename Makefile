@@ -16,7 +16,7 @@ VERSION := 0.1.0
 # kamailio, knotd and nft live there; a user's own PATH does not lead there on Debian.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-PACKAGES := libevent libevent_pthreads openssl jansson yaml-0.1 libsystemd libcares
+PACKAGES := libevent libevent_pthreads openssl jansson yaml-0.1 libsystemd libcares expat
 CFLAGS_ALL := -std=gnu11 $(OPT) -g -fno-omit-frame-pointer -pthread -Wall -Wextra -Wshadow -Wvla \
 	-Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef -Wwrite-strings -Wno-unused-parameter \
 	-Werror -D_GNU_SOURCE= -Iinclude -DBONO_VERSION='"$(VERSION)"' $(SAN) $(CFLAGS)
@@ -48,7 +48,7 @@ say = $(if $(V),,@printf '  %-6s %s\n' $(1) $(2))
 
 # What Debian calls the things that we need: to build, and to prove.
 DEBIAN_BUILD := gcc pkgconf libc6-dev libsofia-sip-ua-dev libevent-dev libssl-dev libjansson-dev \
-	libyaml-dev libsystemd-dev libc-ares-dev libwslay-dev python3-minimal
+	libyaml-dev libsystemd-dev libc-ares-dev libwslay-dev libexpat1-dev python3-minimal
 DEBIAN_TEST := libcmocka-dev clang libclang-rt-dev sip-tester baresip-core kamailio \
 	kamailio-outbound-modules kamailio-extra-modules kamailio-tls-modules kamailio-websocket-modules prometheus tshark knot \
 	iproute2 nftables openssl gnutls-bin sslscan socat python3 python3-pytest python3-yaml python3-websockets \
@@ -76,7 +76,7 @@ PRESENT := $(BUILD)/.present
 $(PRESENT):
 	@scripts/deps present $(CC):gcc pkg-config:pkgconf sofia-sip-ua=libsofia-sip-ua-dev libevent=libevent-dev \
 		libevent_pthreads=libevent-dev openssl=libssl-dev jansson=libjansson-dev yaml-0.1=libyaml-dev \
-		libsystemd=libsystemd-dev libcares=libc-ares-dev \
+		libsystemd=libsystemd-dev libcares=libc-ares-dev expat=libexpat1-dev \
 		wslay/wslay.h:libwslay-dev
 	@mkdir -p $(@D)
 	@touch $@

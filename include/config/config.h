@@ -119,6 +119,9 @@ struct config {
 	bool deregister_lost;
 	uint64_t deregister_after_ms;
 
+	bool reg_subscribe; /* to the reg event of each binding */
+	uint64_t reg_subscribe_expires_ms;
+
 	struct address *dns_servers; /* none: those of the system */
 	unsigned dns_server_count;
 	uint64_t dns_timeout_ms;

@@ -36,6 +36,7 @@ struct binding;
 
 struct slice binding_aor(const struct binding *binding);
 uint64_t binding_expires_ms(const struct binding *binding); /* loop time */
+uint64_t binding_learnt_ms(const struct binding *binding);  /* loop time of the last 2xx */
 /* Default identity as a name-addr ("<sip:alice@example.net>"): first P-Associated-URI, else the AoR. */
 struct slice binding_default_identity(const struct binding *binding);
 /* All identities as name-addrs, the default first; without a P-Associated-URI the AoR is the only one. */

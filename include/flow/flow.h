@@ -61,6 +61,15 @@ int flow_learn(struct flow *flow, const struct registration *registration,
 
 /* The client of this binding was told to register anew (TS 24.229 5.2.6.3): binding_is_restoring until the next 2xx. */
 void flow_restore(struct flow *flow, struct slice aor);
+/*
+ * The registrar has changed its mind (RFC 3680, TS 24.229 5.2.3): as by a 2xx that no longer lists the binding, one
+ * that lists it for this many seconds from now (never longer than before), one whose P-Associated-URI lacks this
+ * identity. The last identity gone, or no memory to keep the others: the binding is gone. A UDP flow ends with its last
+ * binding. Nothing happens where there is no such binding or identity: false then.
+ */
+bool flow_revoke(struct flow *flow, struct slice aor);
+bool flow_shorten(struct flow *flow, struct slice aor, uint32_t seconds);
+bool flow_revoke_identity(struct flow *flow, const struct uri *uri);
 /* The binding of this address-of-record (canonical spelling, uri_canonical), or NULL. */
 const struct binding *flow_binding(const struct flow *flow, struct slice aor);
 /* All bindings in order of registration, a refresh keeps its place: 0.. Walks there: for the operator's eyes. */

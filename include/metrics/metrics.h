@@ -53,6 +53,8 @@ enum metrics_label {
 	LABEL_FLOW_CLOSE,            /* enum flow_close */
 	LABEL_STUN_RESULT,           /* enum stun_result */
 	LABEL_DEREGISTRATION_RESULT, /* enum deregistration_result */
+	LABEL_REG_SUBSCRIBE_RESULT, /* enum reg_subscribe_result */
+	LABEL_REG_NOTIFY_RESULT, /* enum reg_notify_result */
 	LABEL_CLOSE_REASON,          /* enum close_reason */
 	LABEL_TLS_RESULT,            /* enum tls_result */
 	LABEL_TLS_RELOAD,            /* enum tls_reload */
@@ -153,6 +155,22 @@ enum deregistration_result {
 	DEREGISTRATION_FAILED,   /* no answer */
 	DEREGISTRATION_RETURNED, /* not sent: the client had come back */
 	DEREGISTRATION_DROPPED /* not sent: too many at once, no memory, or this node was stopping */
+};
+
+enum reg_subscribe_result {
+	REG_SUBSCRIBE_ACCEPTED, /* 2xx */
+	REG_SUBSCRIBE_REFUSED,  /* an answer that trying again does not change soon */
+	REG_SUBSCRIBE_FAILED,   /* no answer, or one that another time may be better */
+	REG_SUBSCRIBE_DROPPED   /* not sent: too many wait, or no memory */
+};
+
+enum reg_notify_result {
+	REG_NOTIFY_TAKEN,   /* nothing of ours changed */
+	REG_NOTIFY_APPLIED, /* a registration ended, lost an identity or became shorter */
+	REG_NOTIFY_STALE,   /* older than one that came before */
+	REG_NOTIFY_GAP,     /* one before it is missing: the whole state is asked for */
+	REG_NOTIFY_UNKNOWN, /* 481: of no subscription of ours */
+	REG_NOTIFY_MALFORMED
 };
 
 enum tls_reload { TLS_RELOAD_LOADED, TLS_RELOAD_REFUSED };

@@ -60,6 +60,10 @@ struct proxy_settings { /* static for the life of the process; lent */
 	uint64_t flow_grace_ms; /* silent for so much longer: the flow ends */
 	bool deregister_lost; /* the outbound bindings of a lost flow are taken off the registrar, */
 	uint64_t deregister_after_ms; /* if the client has not come back by then */
+	/* Subscribe to the reg event of each binding (RFC 3680), for so long, and to so many of them at once */
+	bool reg_subscribe;
+	uint32_t reg_subscribe_expires_s;
+	size_t reg_subscriptions_max;
 	/* Charging (RFC 7315): P-Charging-Vector is written; icid-generated-at; our network among operators (NULL:
 	 * not said); the whole value of P-Charging-Function-Addresses (NULL: not written); records are wanted. */
 	bool charging_vector;

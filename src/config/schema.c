@@ -225,6 +225,14 @@ const struct schema_key schema_keys[] = {
 	{"outbound.deregister_after", SCHEMA_TIME, C(deregister_after_ms), 0, 0, 1 * HOURS, "10s",
 	 OPTIONAL, RESTART, "So long a lost client may take to come back before that."},
 
+	SECTION("registration", OPTIONAL, "What the registrar says of registrations by itself: RFC 3680, TS 24.229 5.2.3."),
+	{"registration.subscribe", SCHEMA_TRUTH, C(reg_subscribe), 0, 0, 0, "false", OPTIONAL, RESTART,
+	 "Subscribe to the reg event of each user that registers, so that a registration which the network ends, ends here "
+	 "too: one subscription for each address-of-record of a flow."},
+	{"registration.subscribe_expires", SCHEMA_TIME, C(reg_subscribe_expires_ms), 0, 60 * SECONDS, 600000 * SECONDS,
+	 "600000s", OPTIONAL, RESTART,
+	 "How long such a subscription is asked to last (longer, if the registration does); it is refreshed in time."},
+
 	SECTION("session_timers", OPTIONAL, "What this proxy asks of sessions: RFC 4028."),
 	{"session_timers.expires", SCHEMA_TIME, C(session_expires_ms), 0, 90 * SECONDS, 24 * HOURS,
 	 NULL, OPTIONAL, RESTART,

@@ -168,6 +168,9 @@ int settings_fill(struct control *control)
 		.flow_grace_ms = config->flow_grace_ms,
 		.deregister_lost = config->deregister_lost,
 		.deregister_after_ms = config->deregister_after_ms,
+		.reg_subscribe = config->reg_subscribe,
+		.reg_subscribe_expires_s = (uint32_t)(config->reg_subscribe_expires_ms / 1000),
+		.reg_subscriptions_max = share(config->limit_flows, config->workers),
 	};
 	err = fill_charging(control, config->listeners[path_listener].advertise);
 	settings->node = flow_token_node_id(slice_from_string(config->node_name));

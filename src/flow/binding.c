@@ -493,6 +493,46 @@ out:
 	return err;
 }
 
+int binding_without(const struct binding *old, const struct identity *identity,
+                    struct binding **out)
+{
+	/* The line, with its end. */
+	const size_t cut = identity->at, gone = (size_t)identity->length + 1;
+	const size_t length = (size_t)old->aor_length + old->contact_length + old->instance_length +
+	                      old->username_length + old->service_route_length +
+	                      old->identities_length;
+	const unsigned count = old->identity_count - 1u;
+	struct buffer scratch;
+	struct binding *binding;
+	int err;
+
+	binding = memory_alloc(sizeof(*binding) + count * sizeof(struct identity) + length - gone);
+	if (binding == NULL)
+		return -ENOMEM;
+	*binding = (struct binding){
+		.expires_ms = old->expires_ms,
+		.reg_id = old->reg_id,
+		.aor_length = old->aor_length,
+		.contact_length = old->contact_length,
+		.instance_length = old->instance_length,
+		.username_length = old->username_length,
+		.service_route_length = old->service_route_length,
+		.identities_length = (uint16_t)(old->identities_length - gone),
+		.identity_count = (uint16_t)count,
+		.restoring = old->restoring,
+	};
+	memcpy(binding_text(binding), binding_text(old), cut);
+	memcpy(binding_text(binding) + cut, binding_text(old) + cut + gone, length - cut - gone);
+	buffer_init(&scratch);
+	err = binding_mark_identities(binding, &scratch);
+	buffer_free(&scratch);
+	if (err != 0)
+		binding_destroy(&binding);
+	else
+		*out = binding;
+	return err;
+}
+
 void binding_destroy(struct binding **binding)
 {
 	memory_free(*binding);
@@ -534,6 +574,11 @@ uint64_t binding_key(const struct binding *binding)
 struct slice binding_aor(const struct binding *binding)
 {
 	return slice_of(binding_text(binding), binding->aor_length);
+}
+
+uint64_t binding_learnt_ms(const struct binding *binding)
+{
+	return binding->learnt_us / 1000;
 }
 
 uint64_t binding_expires_ms(const struct binding *binding)

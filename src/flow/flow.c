@@ -284,6 +284,53 @@ int flow_learn(struct flow *flow, const struct registration *registration,
 	return 0;
 }
 
+/* ---- the registrar changes its mind ---- */
+
+bool flow_revoke(struct flow *flow, struct slice aor)
+{
+	struct binding *binding = binding_index_find(&flow->table->bindings, flow, aor);
+
+	if (binding == NULL)
+		return false;
+	flow_remove_binding(flow, binding);
+	return true;
+}
+
+bool flow_shorten(struct flow *flow, struct slice aor, uint32_t seconds)
+{
+	struct binding *binding = binding_index_find(&flow->table->bindings, flow, aor);
+	uint64_t expires_ms = loop_now_ms(flow->table->loop) + (uint64_t)seconds * 1000;
+
+	if (binding == NULL || seconds == 0)
+		return flow_revoke(flow, aor);
+	if (expires_ms < binding->expires_ms) {
+		binding->expires_ms = expires_ms;
+		flow_restart_life(flow, binding);
+	}
+	return true;
+}
+
+bool flow_revoke_identity(struct flow *flow, const struct uri *uri)
+{
+	struct identity *identity =
+		binding_index_find_identity(&flow->table->bindings, flow, uri);
+	struct binding *old, *binding;
+	uint64_t learnt_us;
+
+	if (identity == NULL)
+		return false;
+	old = identity_binding(identity);
+	if (old->identity_count == 1 || binding_without(old, identity, &binding) != 0) {
+		flow_remove_binding(flow, old);
+		return true;
+	}
+	binding->flow = flow;
+	learnt_us = old->learnt_us;
+	flow_put_binding(flow, old, binding);
+	binding->learnt_us = learnt_us; /* it is no younger for that */
+	return true;
+}
+
 void flow_restore(struct flow *flow, struct slice aor)
 {
 	struct binding *binding = binding_index_find(&flow->table->bindings, flow, aor);

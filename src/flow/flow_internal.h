@@ -114,6 +114,9 @@ bool contacts_name(struct slice contacts, struct slice uri);
  * be NULL), as with nearly every refresh, that is prolonged where it stands, and *out is it. */
 int binding_create(struct slice aor, const struct grant *grant, const struct message *response,
                    uint64_t now_ms, struct binding *old, struct binding **out);
+/* A copy that lacks this identity of it, which is not its only one. */
+int binding_without(const struct binding *old, const struct identity *identity,
+                    struct binding **out);
 void binding_destroy(struct binding **binding); /* one that was never used */
 /* Its memory goes at the end of the turn; it has left list and index before. */
 void binding_bury(struct loop *loop, struct binding **binding);

@@ -99,6 +99,12 @@ static const char *const stun_result[] = {
 static const char *const deregistration_result[] = {
 	"done", "refused", "failed", "returned", "dropped",
 };
+static const char *const reg_subscribe_result[] = {
+	"accepted", "refused", "failed", "dropped",
+};
+static const char *const reg_notify_result[] = {
+	"taken", "applied", "stale", "gap", "unknown", "malformed",
+};
 static const char *const close_reason[] = {
 	"peer",      "reset", "refused",    "unreachable",  "connect_timeout", "frame_too_long",
 	"frame_bad", "slow",  "queue_full", "idle",         "silent",          "limit",
@@ -157,6 +163,8 @@ static const struct {
 	[LABEL_FLOW_CLOSE] = VALUES("reason", flow_close),
 	[LABEL_STUN_RESULT] = VALUES("result", stun_result),
 	[LABEL_DEREGISTRATION_RESULT] = VALUES("result", deregistration_result),
+	[LABEL_REG_SUBSCRIBE_RESULT] = VALUES("result", reg_subscribe_result),
+	[LABEL_REG_NOTIFY_RESULT] = VALUES("result", reg_notify_result),
 	[LABEL_CLOSE_REASON] = VALUES("reason", close_reason),
 	[LABEL_TLS_RESULT] = VALUES("result", tls_result),
 	[LABEL_TLS_RELOAD] = VALUES("result", tls_reload),

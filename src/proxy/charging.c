@@ -42,6 +42,11 @@ static void write_vector(const struct proxy *proxy, struct slice call_id, const 
 		buffer_printf(out, ";%s-ioi=%s", role, settings->charging_ioi);
 }
 
+void charging_write_vector(const struct proxy *proxy, struct slice call_id, struct buffer *out)
+{
+	write_vector(proxy, call_id, "orig", out);
+}
+
 static int add(struct message *message, const char *name, struct slice value)
 {
 	return slice_is_empty(value) ? 0 : message_append(message, name, value);
@@ -216,7 +221,7 @@ void charging_tell_answer(const struct response_context *context, int status)
 	enum guard_verdict verdict;
 
 	if (!context->proxy->settings->charging_records || context->crossing == CROSSING_NONE ||
-	    context->own || context->base == NULL || context->proxy->ways.charge == NULL)
+	    context->own.on_ended != NULL || context->base == NULL || context->proxy->ways.charge == NULL)
 		return;
 	/* What we have added makes it longer than what may come in. */
 	if (message_parse(bytes_slice(context->base), UINT32_MAX, &request, &verdict) ==

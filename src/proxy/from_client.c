@@ -9,8 +9,7 @@
 
 #include "base/hash.h"
 
-/* The first of a comma-separated list of name-addrs. */
-static struct slice first_of(struct slice list)
+struct slice name_addr_first(struct slice list)
 {
 	bool quoted = false;
 	bool angled = false;
@@ -47,7 +46,7 @@ static int route_initial(struct incoming *in, const struct binding *binding,
 		plan->add_target_route = true;
 		return 0;
 	}
-	if (challenger == NULL && name_addr_parse(first_of(service_route), &first))
+	if (challenger == NULL && name_addr_parse(name_addr_first(service_route), &first))
 		plan->preferred = proxy_target_of(in->proxy, &first.uri);
 	return message_append(in->message, "Route", service_route);
 }

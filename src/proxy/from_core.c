@@ -28,6 +28,10 @@ bool from_core_belongs_elsewhere(struct incoming *in, struct flow_elsewhere *els
 	struct slice token;
 	struct flow *flow;
 
+	if (reg_event_belongs_elsewhere(in, &elsewhere->worker)) {
+		elsewhere->key = 0;
+		return !packet_was_passed(in->proxy, in->packet);
+	}
 	if (peer_token_of(in, &peer_token) == FLOW_TOKEN_VALID) {
 		elsewhere->key = 0;
 		return !packet_was_passed(in->proxy, in->packet) &&
@@ -117,6 +121,8 @@ void from_core_request(struct incoming *in)
 		peer_reject_register(in);
 		return;
 	}
+	if (reg_event_request(in))
+		return;
 	switch (peer_token_of(in, &peer_token)) {
 	case FLOW_TOKEN_VALID:
 		core_request_by_token(in, &peer_token);

@@ -244,10 +244,19 @@ static struct bytes *write_request(struct proxy *proxy, const struct lost_bindin
 	return request;
 }
 
+static void on_deregistered(struct proxy *proxy, uint64_t id, int status,
+                            const struct message *response)
+{
+	count_result(proxy, status == 0    ? DEREGISTRATION_FAILED
+	                    : status < 300 ? DEREGISTRATION_DONE
+	                                   : DEREGISTRATION_REFUSED);
+}
+
 static void deregister(struct proxy *proxy, const struct lost_binding *lost)
 {
 	struct request_plan plan = {.add_target_route = true,
 	                            .key = hash_slice(slice_from_string(lost->aor))};
+	const struct own_request own = {METHOD_REGISTER, on_deregistered, 0};
 	struct bytes *request;
 
 	if (flow_table_find_key(proxy->flows, lost->key) != NULL) {
@@ -261,14 +270,7 @@ static void deregister(struct proxy *proxy, const struct lost_binding *lost)
 	}
 	proxy->lost.sent_ms = loop_now_ms(proxy->loop);
 	log_debug("flow of %s lost: its binding is taken off the registrar", lost->aor);
-	context_start_own(proxy, &request, &plan);
-}
-
-void outbound_deregistered(struct proxy *proxy, int status)
-{
-	count_result(proxy, status == 0    ? DEREGISTRATION_FAILED
-	                    : status < 300 ? DEREGISTRATION_DONE
-	                                   : DEREGISTRATION_REFUSED);
+	context_start_own(proxy, &own, &request, &plan);
 }
 
 static void on_next(struct timer *timer, void *arg)

@@ -44,7 +44,7 @@ static void send_reply(struct incoming *in, struct bytes **reply)
 	bytes_release(reply);
 }
 
-static void answer(struct incoming *in, int status, const char *reason, struct slice extra)
+void proxy_answer(struct incoming *in, int status, const char *reason, struct slice extra)
 {
 	struct bytes *reply;
 
@@ -64,7 +64,7 @@ void proxy_reject(struct incoming *in, int status, const char *reason, struct sl
 	metrics_add(in->proxy->metrics, METRIC_REJECTED, REJECTED_CLASS_REQUEST, why, 0, 1);
 	log_debug("request %.*s from %s: %d %s", SLICE_ARGS(message_call_id(in->message)),
 	          side_name(in->packet->hop.side), status, reason);
-	answer(in, status, reason, extra);
+	proxy_answer(in, status, reason, extra);
 }
 
 /* ---- names of ours ---- */
@@ -200,9 +200,9 @@ static void answer_options(struct incoming *in)
 	char text[48];
 
 	if (in->proxy->stopping || !ways->is_ready(ways->arg))
-		answer(in, 503, "Service Unavailable", proxy_retry_after(text, 5));
+		proxy_answer(in, 503, "Service Unavailable", proxy_retry_after(text, 5));
 	else
-		answer(in, 200, "OK",
+		proxy_answer(in, 200, "OK",
 		       SLICE_LITERAL("Accept: application/sdp\r\nSupported: path, outbound\r\n"));
 }
 
@@ -388,7 +388,7 @@ static void take_faulty(struct incoming *in, enum message_fault fault, enum guar
 	if (message_mark_received(in->message, &in->packet->hop.remote) != 0)
 		return;
 	find_reply_hop(in);
-	answer(in, status, reason, SLICE_NONE);
+	proxy_answer(in, status, reason, SLICE_NONE);
 }
 
 static void take_packet(struct proxy *proxy, const struct packet *packet, bool framing_fault,
@@ -447,13 +447,18 @@ int proxy_create(struct loop *loop, const struct proxy_settings *settings,
 	}
 	list_init(&proxy->contexts);
 	list_init(&proxy->waiting);
-	if (outbound_init(proxy) != 0) {
-		traffic_stats_destroy(&proxy->stats);
-		memory_free(proxy);
-		return -ENOMEM;
+	if (outbound_init(proxy) != 0)
+		goto no_memory;
+	if (reg_event_init(proxy) != 0) {
+		outbound_free(proxy);
+		goto no_memory;
 	}
 	*out = proxy;
 	return 0;
+no_memory:
+	traffic_stats_destroy(&proxy->stats);
+	memory_free(proxy);
+	return -ENOMEM;
 }
 
 void proxy_destroy(struct proxy **proxy)
@@ -462,6 +467,7 @@ void proxy_destroy(struct proxy **proxy)
 		return;
 	context_destroy_all(*proxy);
 	outbound_free(*proxy);
+	reg_event_free(*proxy);
 	if ((*proxy)->view != NULL)
 		snapshot_release(&(*proxy)->view->snapshot);
 	traffic_stats_destroy(&(*proxy)->stats);

@@ -42,6 +42,15 @@ struct lost_bindings {
 	uint64_t sent_ms; /* when the last of them went */
 };
 
+/* Our own subscriptions to registrations (reg_event.c). */
+struct reg_events {
+	struct hash_table ids, aors; /* all */
+	struct list waiting;         /* for their turn, the oldest first */
+	struct timer next;
+	uint64_t sent_ms; /* when the last one went */
+	uint64_t last_id;
+};
+
 struct proxy {
 	struct loop *loop;
 	const struct proxy_settings *settings;
@@ -60,6 +69,7 @@ struct proxy {
 	struct traffic_stats *stats;            /* for control, taken several times a second */
 	struct retry_budget budget;
 	struct lost_bindings lost;
+	struct reg_events reg_events;
 	struct challenge challenges[CHALLENGES_MAX];
 };
 
@@ -91,6 +101,8 @@ enum peer { PEER_CORE, PEER_CLIENT, PEER_TRUNK, PEER_PBX };
  * Counts the reason. Nothing is ever said to an ACK. */
 void proxy_reject(struct incoming *in, int status, const char *reason, struct slice extra,
                   enum rejected_reason why);
+/* The same without counting: an answer of our own that refuses nothing. */
+void proxy_answer(struct incoming *in, int status, const char *reason, struct slice extra);
 /* It came to another worker, which passed it to us: never passed on again. */
 bool packet_was_passed(const struct proxy *proxy, const struct packet *packet);
 /* "Retry-After: N\r\n" with N jittered in [base, 2*base). */
@@ -235,8 +247,16 @@ void outbound_read(const struct incoming *in, const struct registration *registr
                    struct request_plan *plan);
 /* A 2xx, our Via popped, what it teaches learnt: say what we agree to. 0 or -ENOMEM. */
 int outbound_answer(struct response_context *context, struct message *response);
-/* Our own de-registration has its answer; status 0: none came. */
-void outbound_deregistered(struct proxy *proxy, int status);
+
+/* ---- reg_event.c, reg_subscribe.c, reg_notify.c ---- */
+
+int reg_event_init(struct proxy *proxy);
+void reg_event_free(struct proxy *proxy);
+/* A 2xx to a REGISTER has taught the flow: this binding is there now, or is not. */
+void reg_event_learnt(struct proxy *proxy, const struct flow *flow, struct slice aor);
+/* A request from the core: is it for a subscription of another worker; is it for ours? Then it has been answered. */
+bool reg_event_belongs_elsewhere(const struct incoming *in, uint8_t *worker);
+bool reg_event_request(struct incoming *in);
 
 /* ---- decision.c ---- */
 
@@ -275,6 +295,9 @@ int record_route_follow_stranger(struct incoming *in);
 void record_route_mark_stranger(const struct message *request, struct slice token,
                                 char mark[ROUTE_SET_MARK_SIZE]);
 
+/* The first of a comma-separated list of name-addrs. from_client.c */
+struct slice name_addr_first(struct slice list);
+
 /* ---- the border ---- */
 
 #define CROSSING_NONE CROSSINGS              /* within the core: no border is crossed */
@@ -297,6 +320,8 @@ int charging_mark_request(struct incoming *in);
 int charging_keep_vector(struct incoming *in);
 /* After trust_apply: an answer on its way into the core. 0 or -ENOMEM. */
 int charging_mark_answer(const struct response_context *context, struct message *response);
+/* The value for a request of our own. */
+void charging_write_vector(const struct proxy *proxy, struct slice call_id, struct buffer *out);
 /* A final answer goes back: a billing record, if they are wanted. */
 void charging_tell_answer(const struct response_context *context, int status);
 
@@ -321,6 +346,16 @@ struct request_plan {
 	bool asks_outbound, asks_keep; /* the client wants to promise keep-alives (outbound.c) */
 	struct registration *registration; /* REGISTER: taken over */
 	struct route_note route_note;
+};
+
+/* A request of our own making. */
+struct own_request {
+	enum sip_method method;
+	/* Its final answer; or status 0 and NULL: none came. May be called from within context_start_own. NULL: it is no
+	 * such request. */
+	void (*on_ended)(struct proxy *proxy, uint64_t id, int status,
+	                 const struct message *response);
+	uint64_t id; /* of whom it is about */
 };
 
 #define CONTEXT_BRANCHES_MAX PICK_TRIED_MAX
@@ -360,7 +395,7 @@ struct response_context {
 	bool provisional; /* an answer above 100 went back */
 	bool cancelled;
 	bool too_long; /* for a datagram: RFC 3261 21.5.7 */
-	bool own;      /* our own request: nobody waits for its answer but outbound.c */
+	struct own_request own; /* its on_ended NULL: somebody waits for the answer */
 	bool asks_outbound, asks_keep; /* of the plan */
 	struct bytes *base; /* the request without our Via and target Route; NULL once answered */
 	uint32_t base_line_end; /* length of its start line with CRLF */
@@ -394,9 +429,8 @@ struct response_context {
 /* Begin: server transaction, response context, first attempt. Edits of the message are done; it is
  * serialised here. Takes plan->registration in every case. */
 void context_start(struct incoming *in, struct request_plan *plan);
-/* The same for a REGISTER of our own (flat, complete but for our Via and the target's Route): outbound_deregistered
- * hears of its end. Takes the bytes. */
-void context_start_own(struct proxy *proxy, struct bytes **request,
+/* The same for a request of our own (flat, complete but for our Via and the target's Route). Takes the bytes. */
+void context_start_own(struct proxy *proxy, const struct own_request *own, struct bytes **request,
                        const struct request_plan *plan);
 void context_cancel(struct response_context *context, struct slice reason_lines);
 void context_view_changed(struct response_context *context);

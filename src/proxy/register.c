@@ -166,6 +166,8 @@ void register_learn(struct proxy *proxy, uint64_t flow_id, const struct registra
 	if (flow == NULL) /* the client left before the answer came */
 		return;
 	err = flow_learn(flow, registration, response);
+	if (err == 0)
+		reg_event_learnt(proxy, flow, slice_from_string(registration->aor));
 	/* At its limit the flow table counts and tells by itself. */
 	if (err != 0 && err != -ENOBUFS)
 		log_warning("flow %" PRIx64 ": registration not learnt, %s", flow_id,

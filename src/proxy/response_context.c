@@ -224,16 +224,17 @@ void context_start(struct incoming *in, struct request_plan *plan)
 	attempt_next(context);
 }
 
-void context_start_own(struct proxy *proxy, struct bytes **request, const struct request_plan *plan)
+void context_start_own(struct proxy *proxy, const struct own_request *own, struct bytes **request,
+                       const struct request_plan *plan)
 {
-	struct response_context *context = context_create(proxy, METHOD_REGISTER, plan);
+	struct response_context *context = context_create(proxy, own->method, plan);
 
 	if (context == NULL) {
 		bytes_release(request);
-		outbound_deregistered(proxy, 0);
+		own->on_ended(proxy, own->id, 0, NULL);
 		return;
 	}
-	context->own = true;
+	context->own = *own;
 	context_take_base(context, request);
 	list_append(&proxy->contexts, &context->link);
 	timer_start(loop_timers(proxy->loop), &context->deadline, proxy->settings->deadline_ms);
@@ -277,18 +278,19 @@ static void context_finish(struct response_context *context)
 	context_maybe_free(context);
 }
 
-/* Our own request has come to its end; status 0: without an answer. */
-static void own_ended(struct response_context *context, int status)
+/* Our own request has come to its end; response NULL: without an answer. */
+static void own_ended(struct response_context *context, const struct message *response)
 {
+	const struct own_request own = context->own;
 	struct proxy *proxy = context->proxy;
 
 	context->answered = true;
 	timer_stop(loop_timers(proxy->loop), &context->deadline);
 	list_remove(&proxy->waiting, &context->waiting_link);
 	bytes_release(&context->base);
-	outbound_deregistered(proxy, status);
 	attempt_forget_all(context);
 	context_maybe_free(context);
+	own.on_ended(proxy, own.id, response != NULL ? message_status(response) : 0, response);
 }
 
 static void forward_final(struct response_context *context, int status, struct bytes **flat)
@@ -320,8 +322,8 @@ void context_give_up(struct response_context *context, int status, enum lost_rea
 
 	if (context->answered)
 		return;
-	if (context->own) {
-		own_ended(context, 0);
+	if (context->own.on_ended != NULL) {
+		own_ended(context, NULL);
 		return;
 	}
 	if (context->server == NULL)
@@ -388,7 +390,7 @@ static void pass_provisional(struct branch *branch, struct message *response, in
 	struct bytes *flat;
 
 	branch->progressed = true;
-	if (context->answered || context->own)
+	if (context->answered || context->own.on_ended != NULL)
 		return;
 	context->provisional = true;
 	/* A late ring on a branch we had given up: this one reached the callee, the others are withdrawn. */
@@ -461,7 +463,7 @@ static void take_final(struct branch *branch, struct message *response, int stat
 	struct bytes *flat;
 
 	attempt_branch_done(branch);
-	if (context->server == NULL && !context->own)
+	if (context->server == NULL && context->own.on_ended == NULL)
 		return;
 	decision_note_answer(branch, status);
 	if (context->answered && !(context->method == METHOD_INVITE && status < 300))
@@ -473,8 +475,8 @@ static void take_final(struct branch *branch, struct message *response, int stat
 			return;
 		}
 	}
-	if (context->own) {
-		own_ended(context, status);
+	if (context->own.on_ended != NULL) {
+		own_ended(context, response);
 		return;
 	}
 	if (is_phones_own(context, status)) {
