@@ -31,7 +31,8 @@ struct ralf_settings {
 /* -ENOMEM. */
 int ralf_create(struct loop *loop, const struct ralf_settings *settings, struct spool *spool,
                 struct metrics *metrics, struct ralf **out);
-/* What is under way is left; its records stay in the spool. */
+/* What is under way is left; its records stay in the spool. Not from within the loop, which takes a turn of its events
+ * if there are names to resolve. */
 void ralf_destroy(struct ralf **ralf);
 /* There may be records to read. */
 void ralf_wake(struct ralf *ralf);

@@ -41,6 +41,8 @@ void spool_done(struct spool *spool, const struct spool_place *place, unsigned c
 
 uint64_t spool_bytes(const struct spool *spool);   /* that it takes of max_bytes */
 uint64_t spool_records(const struct spool *spool); /* not done */
-uint64_t spool_broken(const struct spool *spool);  /* segments whose rest could not be read */
+uint64_t spool_lost(
+	const struct spool *spool); /* appended, and then not written or not read back */
+uint64_t spool_broken(const struct spool *spool); /* segments whose rest could not be read */
 
 #endif

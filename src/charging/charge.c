@@ -35,7 +35,8 @@ static json_t *one_of(json_t *value)
 {
 	json_t *list = json_array();
 
-	if (list == NULL || value == NULL || json_array_append_new(list, value) != 0) {
+	/* It takes the value in every case, and no value is none. */
+	if (json_array_append_new(list, value) != 0) {
 		json_decref(list);
 		return NULL;
 	}

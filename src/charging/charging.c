@@ -25,6 +25,7 @@ struct charging {
 	struct buffer record; /* being written */
 	atomic_size_t told_bytes;
 	atomic_uint_fast64_t lost; /* told, and no room */
+	uint64_t spool_lost;       /* so many of the spool's are counted */
 	bool full;                 /* said once */
 };
 
@@ -168,12 +169,19 @@ static void on_sync(struct timer *timer, void *arg)
 	struct charging *charging = arg;
 	const uint64_t lost = atomic_exchange_explicit(&charging->lost, 0, memory_order_relaxed);
 	int err = spool_sync(charging->spool);
+	const uint64_t unkept = spool_lost(charging->spool) - charging->spool_lost;
 
 	if (err != 0)
 		log_error("charging: spool not written, %s", error_text(err));
-	if (lost > 0)
-		count(charging, CHARGING_LOST, (int64_t)lost);
+	if (unkept > 0)
+		log_error("charging: the disk did not keep %llu records",
+		          (unsigned long long)unkept);
+	charging->spool_lost += unkept;
+	if (lost + unkept > 0)
+		count(charging, CHARGING_LOST, (int64_t)(lost + unkept));
 	show(charging);
+	/* What could not be read for want of memory waits there still. */
+	ralf_wake(charging->ralf);
 	timer_start(loop_timers(charging->loop), timer, SYNC_MS);
 }
 

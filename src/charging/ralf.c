@@ -22,6 +22,8 @@
 /* An endpoint that failed rests so long, twice as long each time, up to the maximum. */
 #define REST_MIN_MS 500
 #define REST_MAX_MS 30000
+/* A record over which a Ralf that takes others stumbles so often is given up: it would stop the whole window. */
+#define FAULTS_MAX 6
 /* Of an answer nothing but its status is read. */
 #define ANSWER_BYTES_MAX 65536
 
@@ -43,6 +45,8 @@ struct posting {
 	enum posting_state state;
 	struct spool_place place;
 	struct buffer record;                   /* "CALL-ID JSON" */
+	unsigned faults;                        /* answered 500 and the like */
+	uint64_t delivered_before;              /* of the ralf's, when it was read */
 	unsigned endpoint;                      /* asked now */
 	struct evhttp_connection **connections; /* one for each endpoint, made when first needed */
 };
@@ -56,6 +60,7 @@ struct ralf {
 	unsigned endpoint_count;
 	struct posting window[WINDOW]; /* a ring in the order of the spool */
 	unsigned first, count;
+	uint64_t delivered;
 	struct timer again; /* an endpoint has rested */
 	struct timer soon;  /* there may be something to do */
 };
@@ -135,6 +140,17 @@ static void tell_spool(struct ralf *ralf)
 		spool_done(ralf->spool, &place, ended);
 }
 
+/* It will never be taken. Overload, and what stands behind Ralf, pass (408, 429, 502, 503, 504). */
+static bool is_hopeless(struct posting *posting, int status)
+{
+	if (status >= 400 && status < 500)
+		return status != 408 && status != 429;
+	if (status < 500 || (status >= 502 && status <= 504))
+		return false;
+	return ++posting->faults >= FAULTS_MAX &&
+	       posting->ralf->delivered != posting->delivered_before;
+}
+
 static void on_answer(struct evhttp_request *request, void *arg)
 {
 	struct posting *posting = arg;
@@ -145,8 +161,9 @@ static void on_answer(struct evhttp_request *request, void *arg)
 	if (status >= 200 && status < 300) {
 		endpoint_well(ralf, posting->endpoint);
 		count(ralf, CHARGING_DELIVERED);
+		ralf->delivered++;
 		posting->state = POSTING_ENDED;
-	} else if (status >= 400 && status < 500 && status != 408 && status != 429) {
+	} else if (is_hopeless(posting, status)) {
 		endpoint_well(ralf, posting->endpoint);
 		count(ralf, CHARGING_REFUSED);
 		posting->state = POSTING_ENDED;
@@ -240,6 +257,8 @@ static void take_records(struct ralf *ralf)
 		posting->state = slice_index(buffer_slice(&posting->record), ' ') > 0
 		                         ? POSTING_WAITS
 		                         : POSTING_ENDED; /* none of ours */
+		posting->faults = 0;
+		posting->delivered_before = ralf->delivered;
 		ralf->count++;
 	}
 }
@@ -381,8 +400,12 @@ void ralf_destroy(struct ralf **ralf)
 		memory_free(posting->connections);
 		buffer_free(&posting->record);
 	}
-	if (r->dns != NULL)
-		evdns_base_free(r->dns, 0);
+	if (r->dns != NULL) {
+		/* A connection whose name is still being asked for is held by the question, which is told of the end
+		 * in the base's next turn and by then lets go. */
+		evdns_base_free(r->dns, 1);
+		event_base_loop(loop_base(r->loop), EVLOOP_NONBLOCK);
+	}
 	memory_free(r->endpoints);
 	memory_free(r);
 }

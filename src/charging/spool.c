@@ -26,15 +26,16 @@
 struct spool {
 	char *directory;
 	uint64_t max_bytes, bytes;
-	uint64_t first, next;       /* the segments that there are: first .. next-1 */
-	int write_fd;               /* of segment next-1; -1: the next record begins a new one */
-	uint64_t written;           /* to it, with what waits */
-	struct buffer waiting;      /* its end */
+	uint64_t first, next;  /* the segments that there are: first .. next-1 */
+	int write_fd;          /* of segment next-1; -1: the next record begins a new one */
+	uint64_t written;      /* to it, with what waits */
+	struct buffer waiting; /* its end */
+	uint64_t waiting_records;
 	int read_fd;                /* of reading.segment; -1: none */
 	struct spool_place reading; /* the next to read stands at .offset */
 	struct spool_place done;    /* all before .offset of .segment */
 	bool done_moved;            /* since the cursor was written */
-	uint64_t records, unread, broken;
+	uint64_t records, unread, broken, lost;
 };
 
 /* ---- files ---- */
@@ -311,7 +312,24 @@ int spool_open(const char *directory, uint64_t max_bytes, struct spool **out)
 
 /* ---- writing ---- */
 
-/* What could not be written is not kept: a disk that fails must not fill the memory. */
+/* What could not be written is not kept, and takes no room: a disk that fails must not fill the memory, and one that is
+ * full not the count of what is on it. What got there of it is cut off again. */
+static void forget_waiting(struct spool *spool)
+{
+	const uint64_t count = spool->waiting_records, length = spool->waiting.length;
+
+	spool->lost += count;
+	spool->records -= count;
+	spool->unread -= count;
+	spool->bytes -= length;
+	spool->written -= length;
+	if (ftruncate(spool->write_fd, (off_t)spool->written) == 0 &&
+	    lseek(spool->write_fd, (off_t)spool->written, SEEK_SET) >= 0)
+		return;
+	spool->broken++;
+	close_fd(&spool->write_fd); /* a torn end: what follows goes to a new one */
+}
+
 static int flush(struct spool *spool)
 {
 	int err;
@@ -319,11 +337,10 @@ static int flush(struct spool *spool)
 	if (spool->waiting.length == 0)
 		return 0;
 	err = write_all(spool->write_fd, spool->waiting.data, spool->waiting.length);
-	if (err != 0) {
-		spool->broken++;
-		close_fd(&spool->write_fd); /* a torn end: what follows goes to a new one */
-	}
+	if (err != 0)
+		forget_waiting(spool);
 	buffer_reset(&spool->waiting);
+	spool->waiting_records = 0;
 	return err;
 }
 
@@ -377,6 +394,7 @@ int spool_append(struct spool *spool, struct slice record)
 		spool->waiting.length = spool->waiting.length < before ? 0 : before;
 		return -ENOMEM;
 	}
+	spool->waiting_records++;
 	spool->written += frame;
 	spool->bytes += frame;
 	spool->records++;
@@ -450,6 +468,7 @@ static void give_up_unread(struct spool *spool)
 {
 	log_error("charging: %" PRIu64 " records cannot be read any more", spool->unread);
 	spool->records -= spool->unread;
+	spool->lost += spool->unread;
 	spool->unread = 0;
 	spool->broken++;
 }
@@ -483,6 +502,9 @@ int spool_read(struct spool *spool, struct spool_place *place, struct buffer *re
 		if (err == -ENOMEM)
 			return err;
 		if (err != 0) {
+			/* Nobody would read what is written behind it. */
+			if (is_being_written(spool, spool->reading.segment))
+				close_fd(&spool->write_fd);
 			next_segment(spool);
 			continue;
 		}
@@ -502,7 +524,8 @@ void spool_done(struct spool *spool, const struct spool_place *place, unsigned c
 	spool->done = (struct spool_place){.segment = place->segment, .offset = place->end};
 	spool->done_moved = true;
 	spool->records -= count < spool->records ? count : spool->records;
-	if (spool->records == 0 && !is_being_written(spool, place->segment))
+	/* One that is being written stays, though it holds nothing yet. */
+	if (spool->records == 0 && spool->write_fd < 0)
 		spool->done = (struct spool_place){.segment = spool->next};
 	while (spool->first < spool->done.segment && spool->first < spool->next)
 		remove_segment(spool, spool->first++);
@@ -516,6 +539,11 @@ uint64_t spool_bytes(const struct spool *spool)
 uint64_t spool_records(const struct spool *spool)
 {
 	return spool->records;
+}
+
+uint64_t spool_lost(const struct spool *spool)
+{
+	return spool->lost;
 }
 
 uint64_t spool_broken(const struct spool *spool)

@@ -11,6 +11,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -244,6 +246,119 @@ static void segments_that_are_done_leave_the_disk(void **state)
 	stage_end(stage);
 }
 
+static uint64_t bytes_on_disk(const struct stage *stage)
+{
+	DIR *open = opendir(stage->directory);
+	struct dirent *entry;
+	struct stat status;
+	uint64_t bytes = 0;
+
+	while ((entry = readdir(open)) != NULL)
+		if (strstr(entry->d_name, ".spool") != NULL &&
+		    fstatat(dirfd(open), entry->d_name, &status, 0) == 0)
+			bytes += (uint64_t)status.st_size;
+	closedir(open);
+	return bytes;
+}
+
+/* A file may not grow beyond this: as a full disk, in the middle of a record. */
+static void set_disk(rlim_t bytes)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = bytes;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void what_a_full_disk_does_not_take_takes_no_room(void **state)
+{
+	struct stage *stage = stage_begin();
+	static char big[1000];
+	unsigned lost = 0;
+
+	signal(SIGXFSZ, SIG_IGN);
+	memset(big, 'w', sizeof(big));
+	append(stage, "before");
+	assert_int_equal(spool_sync(stage->spool), 0);
+	set_disk(4321);
+	for (unsigned i = 0; i < 1000; i++) {
+		assert_int_equal(spool_append(stage->spool, slice_of(big, sizeof(big))), 0);
+		for (unsigned n = 0; n < 9; n++, lost++)
+			assert_int_equal(spool_append(stage->spool, slice_of(big, 999)), 0);
+		assert_int_equal(spool_sync(stage->spool), -EFBIG);
+		lost++;
+	}
+	assert_int_equal(spool_lost(stage->spool), lost);
+	assert_int_equal(spool_records(stage->spool), 1);
+	assert_int_equal(spool_bytes(stage->spool), bytes_on_disk(stage));
+	assert_int_equal(segments(stage), 1);
+	set_disk(RLIM_INFINITY);
+	append(stage, "after");
+	expect(stage, "before");
+	expect(stage, "after");
+	expect_nothing(stage);
+	assert_int_equal(spool_broken(stage->spool), 0);
+	stage_end(stage);
+}
+
+/* What stands behind a broken record of the segment that is being written goes to another one, and is read. */
+static void a_record_that_breaks_while_it_waits_costs_its_segment_alone(void **state)
+{
+	struct stage *stage = stage_begin();
+	char path[512];
+	int fd;
+
+	append(stage, "broken");
+	assert_int_equal(spool_sync(stage->spool), 0);
+	snprintf(path, sizeof(path), "%s/%016x.spool", stage->directory, 1);
+	fd = open(path, O_WRONLY);
+	assert_int_equal(pwrite(fd, "X", 1, 20), 1);
+	close(fd);
+	expect_nothing(stage);
+	assert_int_equal(spool_lost(stage->spool), 1);
+	append(stage, "one");
+	expect(stage, "one");
+	append(stage, "two");
+	expect(stage, "two");
+	assert_int_equal(spool_records(stage->spool), 2);
+	stage_end(stage);
+}
+
+/* Out of memory just as a segment has begun: it stays, though all before it is done. */
+static void append_and_read(void *arg)
+{
+	static char big[200 * 1024];
+	struct spool *spool = NULL;
+	struct spool_place place;
+	struct buffer record;
+
+	if (spool_open(arg, ROOM, &spool) != 0)
+		return;
+	buffer_init(&record);
+	memset(big, 'v', sizeof(big));
+	for (unsigned i = 0; i < 7; i++) {
+		(void)spool_append(spool, slice_of(big, sizeof(big)));
+		while (spool_read(spool, &place, &record) == 0)
+			spool_done(spool, &place, 1);
+	}
+	while (spool_read(spool, &place, &record) == 0)
+		spool_done(spool, &place, 1);
+	assert_int_equal(spool_lost(spool), 0);
+	buffer_free(&record);
+	spool_close(&spool);
+}
+
+static void nothing_that_was_taken_is_lost_for_want_of_memory(void **state)
+{
+	struct stage *stage = stage_begin();
+
+	spool_close(&stage->spool);
+	assert_true(alloc_fail_each(append_and_read, stage->directory) > 0);
+	open_stage(stage, ROOM);
+	stage_end(stage);
+}
+
 static void a_record_too_long_or_empty_is_refused(void **state)
 {
 	struct stage *stage = stage_begin();
@@ -303,6 +418,9 @@ int main(void)
 		cmocka_unit_test(a_changed_byte_is_seen),
 		cmocka_unit_test(a_full_spool_takes_no_more_until_something_is_done),
 		cmocka_unit_test(segments_that_are_done_leave_the_disk),
+		cmocka_unit_test(what_a_full_disk_does_not_take_takes_no_room),
+		cmocka_unit_test(a_record_that_breaks_while_it_waits_costs_its_segment_alone),
+		cmocka_unit_test(nothing_that_was_taken_is_lost_for_want_of_memory),
 		cmocka_unit_test(a_record_too_long_or_empty_is_refused),
 		cmocka_unit_test(a_directory_that_cannot_be_made_is_told),
 		cmocka_unit_test(every_allocation_may_fail),
