@@ -16,6 +16,8 @@
 #define GRANT_CONTACTS_MAX 256
 /* All that we keep of one binding; an ordinary one has 300 bytes, one with 100 identities 6 KiB. */
 #define BINDING_TEXT_MAX 16384
+/* One stands in credentials; each further one costs a walk over the whole line. */
+#define USERNAMES_MAX 4
 /* RFC 3261 10.2: what a registrar may assume when nothing is said. */
 #define EXPIRES_DEFAULT_S 3600
 #define EXPIRES_MAX_S 0xffffffffu
@@ -164,7 +166,7 @@ bool registration_username(const struct message *request, struct slice *out)
 
 	for (unsigned i = 0; message_header_at(request, "Authorization", i, &line); i++) {
 		for (unsigned at = 0; auth_param(line, "username", at, &name); at++) {
-			if (found && !slice_equal(name, *out))
+			if (at == USERNAMES_MAX || (found && !slice_equal(name, *out)))
 				return false;
 			*out = name;
 			found = true;

@@ -129,13 +129,18 @@ static bool is_param_name(struct slice s, size_t from, size_t behind)
  * stands (or the end). Nobody asks whether the grammar allows one just there: who reads us may be lenient. */
 static bool find_param(struct slice s, const struct param_names *wanted, size_t *at, size_t *end)
 {
+	bool quotes = true;
 	size_t i = *at;
 
 	while (i < s.length) {
 		size_t behind = skip_token(s, i);
 
 		if (behind == i) {
-			i = s.data[i] == '"' ? skip_quoted(s, i) : i + 1;
+			size_t past = quotes && s.data[i] == '"' ? skip_quoted(s, i) : i + 1;
+
+			/* One that never closes is not looked for again, or this would be quadratic. */
+			quotes = quotes && (s.data[i] != '"' || past > i + 1);
+			i = past;
 			continue;
 		}
 		if (is_one_of(slice_of(s.data + i, behind - i), wanted) &&

@@ -285,6 +285,26 @@ static void auth_params_are_cut_out_and_the_rest_stays_byte_for_byte(void **stat
 	}
 }
 
+/* Millions of quotes of which none closes: looked at once each, or this would never end. */
+static void quotes_that_never_close_are_no_work(void **state)
+{
+	static const size_t pairs = 4u << 20;
+	const size_t head = strlen("Digest \"");
+	char *text = malloc(head + 2 * pairs + 64);
+	struct slice value;
+	size_t length;
+
+	strcpy(text, "Digest \"");
+	for (size_t i = 0; i < pairs; i++)
+		memcpy(text + head + 2 * i, "\\\"", 2);
+	length = head + 2 * pairs;
+	memcpy(text + length, ", username=u", 13);
+	assert_true(auth_param(slice_of(text, length + 12), "username", 0, &value));
+	assert_true(slice_equal(value, SLICE_LITERAL("u")));
+	assert_false(auth_param(slice_of(text, length + 12), "username", 1, &value));
+	free(text);
+}
+
 static bool keep_not_named_x(void *arg, struct slice name, struct slice value)
 {
 	(*(unsigned *)arg)++;
@@ -383,6 +403,7 @@ int main(void)
 		cmocka_unit_test(the_top_via_learns_where_the_request_came_from),
 		cmocka_unit_test(authorization_params_come_and_go),
 		cmocka_unit_test(auth_params_are_cut_out_and_the_rest_stays_byte_for_byte),
+		cmocka_unit_test(quotes_that_never_close_are_no_work),
 		cmocka_unit_test(lines_are_kept_by_whoever_asks),
 		cmocka_unit_test(values_are_dropped_or_written_anew),
 		cmocka_unit_test(edits_bear_the_end_of_memory),
