@@ -32,7 +32,8 @@ static int rewrite_own_host(struct incoming *in)
 	return err;
 }
 
-/* A preloaded Route that names a Sprout is followed; any other leads nowhere that a stranger may choose. */
+/* A preloaded Route that names a Sprout is followed; any other leads nowhere that a stranger may choose, and neither
+ * does what stands behind that Sprout: it would send the request on. */
 static int route_of_trunk(struct incoming *in, struct request_plan *plan)
 {
 	struct name_addr next;
@@ -40,7 +41,7 @@ static int route_of_trunk(struct incoming *in, struct request_plan *plan)
 	plan->terminating = true;
 	if (message_address(in->message, HEADER_ROUTE, 0, &next))
 		plan->preferred = proxy_target_of(in->proxy, &next.uri);
-	if (plan->preferred != NULL)
+	if (plan->preferred != NULL && message_count(in->message, HEADER_ROUTE) == 1)
 		return 0;
 	plan->add_target_route = true;
 	return message_remove(in->message, "Route");

@@ -59,7 +59,10 @@ static void send_to_way(struct incoming *in, const struct peer_way *way)
 {
 	struct hop hop;
 
-	if (open_way(in, way, &hop) != 0)
+	/* RFC 3323 5, as toward a client: in a dialog the caller has long been seen. */
+	if (slice_is_empty(message_to_tag(in->message)) && privacy_is_unavailable(in->message))
+		proxy_reject(in, 500, "Privacy Unavailable", SLICE_NONE, REJECTED_PRIVACY);
+	else if (open_way(in, way, &hop) != 0)
 		cannot_go(in);
 	else
 		send_to_hop(in, way->peer, &hop);

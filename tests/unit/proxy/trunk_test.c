@@ -124,6 +124,30 @@ static void a_preloaded_route_leads_to_a_sprout_or_nowhere(void **state)
 	             "Route: <sip:192.0.2.99;lr>\r\n");
 	assert_true(world_target_of(&world->sent[1].hop.remote) >= 0);
 	assert_lacks(world->sent[1].text, "192.0.2.99");
+	/* Nor by way of the Sprout, which would follow what stands behind it. */
+	peer_request(world, TRUNK, "MESSAGE", "sip:user1@example.net", "t3",
+	             "Route: <sip:127.0.1.2:5054;transport=tcp;lr>, <sip:192.0.2.99;lr>\r\n");
+	assert_int_equal(world_target_of(&world->sent[2].hop.remote), 1);
+	assert_lacks(world->sent[2].text, "192.0.2.99");
+	assert_string_equal(world_header(world->sent[2].text, "Route"),
+	                    "<sip:127.0.1.2:5054;transport=tcp;lr>");
+}
+
+static void critical_privacy_that_nobody_gives_is_refused_to_peers_too(void **state)
+{
+	struct world *world = *state;
+
+	world_core_request(world, 0, "INVITE", "sip:+15551000@" TRUNK, "", "c1",
+	                   "Privacy: header;critical\r\n");
+	assert_int_equal(world->sent_count, 1);
+	assert_status(world, 0, "500");
+	world_core_request(world, 0, "MESSAGE", "sip:5@" PBX, "", "c2",
+	                   "Privacy: session;critical\r\n");
+	assert_status(world, 1, "500");
+	world_core_request(world, 0, "INVITE", "sip:+15551000@" TRUNK, "", "c3",
+	                   "Privacy: id;critical\r\n");
+	assert_memory_equal(world->sent[2].text, "INVITE ", 7);
+	assert_int_equal(world->sent[2].hop.side, SIDE_ACCESS);
 }
 
 static void register_from_a_trunk_or_the_core_gets_405_with_allow(void **state)
@@ -484,6 +508,7 @@ int main(void)
 		peer_test(our_own_name_in_a_trunks_request_means_home),
 		peer_test(a_trunk_that_asks_for_originating_service_gets_403),
 		peer_test(a_preloaded_route_leads_to_a_sprout_or_nowhere),
+		peer_test(critical_privacy_that_nobody_gives_is_refused_to_peers_too),
 		peer_test(register_from_a_trunk_or_the_core_gets_405_with_allow),
 		peer_test(an_address_next_to_the_trunks_is_a_client),
 		peer_test(a_dead_sprout_loses_no_call_of_a_trunk),
