@@ -18,9 +18,9 @@
 /* As long as what an edge sends on for a registrar. */
 static const char answer[] =
 	"SIP/2.0 200 OK\r\nVia: SIP/2.0/TLS "
-        "127.200.0.1:5061;branch=z9hG4bKc00000000;rport=40000\r\n"
+	"127.200.0.1:5061;branch=z9hG4bKc00000000;rport=40000\r\n"
 	"From: <sip:u00000@example.net>;tag=f00000000\r\nTo: "
-        "<sip:u00000@example.net>;tag=sprout\r\n"
+	"<sip:u00000@example.net>;tag=sprout\r\n"
 	"Call-ID: c00000000\r\nCSeq: 1 REGISTER\r\n"
 	"Contact: <sip:u00000@127.200.0.1:5061;transport=tls>;expires=3600\r\n"
 	"Path: <sip:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA@127.199.0.1:5058;lr;ob>\r\n"
@@ -46,6 +46,8 @@ static SSL_CTX *make_context(const char *certificate, const char *key)
 	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_num_tickets(context, 1);
+	SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384");
+	SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_session_id_context(context, (const unsigned char *)"bench", 5);
 	return context;
 }

@@ -33,6 +33,33 @@ static void chain_is_what_stands_in_the_file(void **state)
 	peer_end(&peer);
 }
 
+static void cheapest_cipher_is_taken_and_stronger_ones_are_there(void **state)
+{
+	static const struct {
+		int version;
+		const char *offered, *taken;
+	} cases[] = {
+		{TLS1_3_VERSION, NULL, "TLS_AES_128_GCM_SHA256"},
+		{TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384"},
+		{TLS1_2_VERSION, NULL, "ECDHE-ECDSA-AES128-GCM-SHA256"},
+		{TLS1_2_VERSION, "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES256-GCM-SHA384"},
+	};
+	struct tls_scene *scene = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct tls_peer peer = client_begin(scene, ACCESS_TLS, "edge.example.net", NULL);
+
+		SSL_set_max_proto_version(peer.ssl, cases[i].version);
+		if (cases[i].offered != NULL && cases[i].version == TLS1_3_VERSION)
+			SSL_set_ciphersuites(peer.ssl, cases[i].offered);
+		else if (cases[i].offered != NULL)
+			SSL_set_cipher_list(peer.ssl, cases[i].offered);
+		assert_true(peer_shakes(scene, &peer));
+		assert_string_equal(SSL_get_cipher_name(peer.ssl), cases[i].taken);
+		peer_end(&peer);
+	}
+}
+
 static void large_message_comes_whole_both_ways(void **state)
 {
 	struct tls_scene *scene = *state;
@@ -387,6 +414,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		tls_test(client_that_trusts_us_is_heard_and_answered),
 		tls_test(chain_is_what_stands_in_the_file),
+		tls_test(cheapest_cipher_is_taken_and_stronger_ones_are_there),
 		tls_test(large_message_comes_whole_both_ways),
 		tls_test(messages_that_wait_together_leave_in_one_record),
 		tls_test(peer_that_reads_late_gets_every_byte_in_order),
