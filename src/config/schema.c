@@ -279,7 +279,7 @@ const struct schema_key schema_keys[] = {
 	 OPTIONAL, RESTART, "Connections of one IPv4 address, or of one IPv6 /64, on the access side, in equal shares of the workers. "
 	 "Thousands of phones may stand behind the address of a company or of a carrier."},
 	{"limits.tls_handshakes", SCHEMA_COUNT64, C(limit_tls_handshakes), 0, 1, 1000000, "1000", OPTIONAL, RESTART,
-	 "TLS handshakes under way at once."},
+	 "TLS handshakes of clients under way at once, and as many of Sprouts and peers. Beyond it the slow ones make room."},
 
 	SECTION("websocket", OPTIONAL, "Care for WebSocket connections."),
 	{"websocket.ping", SCHEMA_TIME, C(websocket_ping_ms), 0, 1 * SECONDS, 1 * HOURS, "30s", OPTIONAL, RESTART,
