@@ -69,7 +69,9 @@ static void check_core_listener(const struct check *check, unsigned index)
 	const struct config_listener *listener = &check->config->listeners[index];
 	const struct node *node = check_listener_node(check, index);
 
-	if (node_member(node, "allow") == NULL && !check_names_suffice(check, index))
+	/* A WebSocket there is refused as a whole (check_tls_listener). */
+	if (node_member(node, "allow") == NULL && !check_names_suffice(check, index) &&
+	    listener->transport != CONFIG_WS && listener->transport != CONFIG_WSS)
 		fault_at(check->faults, node->mark,
 		         "missing key \"allow\", expected the addresses that may send to a core "
 		         "listener (or, with tls, \"allow_names\"), found nothing");
@@ -354,19 +356,22 @@ static void check_names(const struct check *check)
 static void check_times(const struct check *check)
 {
 	const struct config *config = check->config;
+	char most[TIME_WORDS_MAX], found[TIME_WORDS_MAX];
 
 	if (config->health_timeout_ms > config->health_interval_ms)
 		fault_at(check->faults,
 		         check_mark_in(node_member(check->tree, "health"), "timeout"),
-		         "health.timeout is too long, expected at most health.interval (%" PRIu64
-		         "ms), found %" PRIu64 "ms",
-		         config->health_interval_ms, config->health_timeout_ms);
+		         "health.timeout is too long, expected at most health.interval (%s), found "
+		         "%s",
+		         time_words(config->health_interval_ms, most),
+		         time_words(config->health_timeout_ms, found));
 	if (config->failover_first_answer_ms >= config->failover_deadline_ms)
 		fault_at(check->faults,
 		         check_mark_in(node_member(check->tree, "failover"), "first_answer"),
 		         "failover.first_answer is too long, expected less than failover.deadline "
-		         "(%" PRIu64 "ms), found %" PRIu64 "ms",
-		         config->failover_deadline_ms, config->failover_first_answer_ms);
+		         "(%s), found %s",
+		         time_words(config->failover_deadline_ms, most),
+		         time_words(config->failover_first_answer_ms, found));
 }
 
 /* Flow-Timer and keep count in seconds. */

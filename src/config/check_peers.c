@@ -67,6 +67,8 @@ static void check_emergency(const struct config *config, const struct node *tree
 
 void config_check_peers(const struct config *config, const struct node *tree, struct faults *faults)
 {
+	char most[TIME_WORDS_MAX], found[TIME_WORDS_MAX];
+
 	check_both(config, tree, faults);
 	check_off_net(config, tree, faults);
 	check_emergency(config, tree, faults);
@@ -74,6 +76,7 @@ void config_check_peers(const struct config *config, const struct node *tree, st
 	    config->session_minimum_ms > config->session_expires_ms)
 		fault_at(faults, mark_of(tree, "session_timers", "minimum"),
 		         "session_timers.minimum is too long, expected at most "
-		         "session_timers.expires (%" PRIu64 "ms), found %" PRIu64 "ms",
-		         config->session_expires_ms, config->session_minimum_ms);
+		         "session_timers.expires (%s), found %s",
+		         time_words(config->session_expires_ms, most),
+		         time_words(config->session_minimum_ms, found));
 }

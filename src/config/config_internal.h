@@ -164,6 +164,8 @@ struct value {
 
 void *value_field(const struct value *value);
 /* "wrong value for ..., expected ..., found ..." at this node. */
+#define TIME_WORDS_MAX 32
+const char *time_words(uint64_t ms, char text[TIME_WORDS_MAX]); /* "90s", "10m" */
 void value_wrong(const struct value *value, const struct node *node, const char *expected);
 void value_read_list(const struct value *value);   /* lists.c */
 void value_read_number(const struct value *value); /* numbers.c */

@@ -34,27 +34,28 @@ static bool parse_with_unit(const char *text, const struct unit *units, uint64_t
 	return false;
 }
 
-static void write_time(char *text, size_t size, uint64_t ms)
+const char *time_words(uint64_t ms, char text[TIME_WORDS_MAX])
 {
 	unsigned i = 0;
 
 	while (time_units[i + 1].name != NULL && ms != 0 && ms % time_units[i + 1].factor == 0)
 		i++;
-	snprintf(text, size, "%" PRIu64 "%s", ms / time_units[i].factor, time_units[i].name);
+	snprintf(text, TIME_WORDS_MAX, "%" PRIu64 "%s", ms / time_units[i].factor,
+	         time_units[i].name);
+	return text;
 }
 
 static void read_time(const struct value *value)
 {
-	char low[32], high[32], expected[128];
+	char low[TIME_WORDS_MAX], high[TIME_WORDS_MAX], expected[128];
 	uint64_t ms;
 
-	write_time(low, sizeof(low), value->row->min);
-	write_time(high, sizeof(high), value->row->max);
 	if (value->node->kind == NODE_NUMBER) {
 		value_wrong(value, value->node, "a time with its unit: ms, s, m or h");
 		return;
 	}
-	snprintf(expected, sizeof(expected), "a time from %s to %s (units ms, s, m, h)", low, high);
+	snprintf(expected, sizeof(expected), "a time from %s to %s (units ms, s, m, h)",
+	         time_words(value->row->min, low), time_words(value->row->max, high));
 	if (value->node->kind != NODE_TEXT ||
 	    !parse_with_unit(value->node->text, time_units, &ms) || ms < value->row->min ||
 	    ms > value->row->max) {

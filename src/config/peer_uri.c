@@ -4,7 +4,7 @@
 #include "base/buffer.h"
 #include "config_internal.h"
 
-#define EXPECTED "a SIP URI like \"sip:192.0.2.1:5060;transport=tcp;lr\""
+#define EXPECTED "a SIP URI with an IP address like \"sip:192.0.2.1:5060;transport=tcp;lr\""
 
 const char *hop_uri_parse(struct slice text, struct config_target *target)
 {
@@ -24,6 +24,8 @@ const char *hop_uri_parse(struct slice text, struct config_target *target)
 	}
 	if (!plain.failed)
 		expected = target_uri_parse(buffer_slice(&plain), target, &host);
+	if (!slice_starts_with_nocase(text, SLICE_LITERAL("sip:")))
+		expected = EXPECTED;
 	if (expected == NULL && (host.length > 0 || address_is_wildcard(&target->address)))
 		expected = EXPECTED;
 	if (expected == NULL && target->transport == CONFIG_TLS)

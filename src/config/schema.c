@@ -104,7 +104,7 @@ const struct schema_key schema_keys[] = {
 	 "The oldest TLS that is spoken."},
 	SECTION("tls_tickets", OPTIONAL, "TLS sessions that are taken up again."),
 	{"tls_tickets.keys", SCHEMA_PEM, C(tls_ticket_keys), 0, 0, 0, NULL, OPTIONAL, RESTART,
-	 "File of the keys that seal them: one a line, 80 bytes in base64; the first seals, all open. The same on several "
+	 "File of the keys that seal them: one a line, 80 bytes in hex or base64, mode 0600; the first seals, all open. The same on several "
 	 "nodes, a client resumes at any of them. Without it they are random and of this process."},
 
 	{"sites", SCHEMA_SITES, C(sites), offsetof(struct config, site_count), 0, CONFIG_SITES_MAX,
@@ -194,7 +194,7 @@ const struct schema_key schema_keys[] = {
 	 "The Route of an initial request of a PBX; without it that of a client without "
 	 "Service-Route: any Sprout, `orig`."},
 	{"peers.tls", SCHEMA_NAME, C(peers_tls), 0, 0, 0, NULL, OPTIONAL, RESTART,
-	 "The profile of `tls` by which trunks, PBXes and `emergency.route` are reached over TLS; their certificates show "
+	 "The profile of `tls` by which trunks and PBXes are reached over TLS; their certificates show "
 	 "the address (subjectAltName: IP)."},
 	{"peers.off_net", SCHEMA_OFF_NET, C(off_net), 0, 0, 0, "refuse", OPTIONAL, RESTART,
 	 "What the core sends to a domain that is neither home nor a trunk: `refuse` (404), or the "

@@ -343,17 +343,20 @@ static void read_route(const struct value *value)
 		set_text(value, text);
 }
 
-static void read_hop(const struct value *value)
+static void read_hop(const struct value *value, const char *or_else)
 {
 	struct config_target *target = value_field(value), sound = *target;
 	const char *expected = "a SIP URI with an IP address";
+	char words[160];
 
 	if (value->node->kind == NODE_TEXT)
 		expected = hop_uri_parse(slice_from_string(value->node->text), &sound);
-	if (expected != NULL)
-		value_wrong(value, value->node, expected);
-	else
+	if (expected != NULL) {
+		snprintf(words, sizeof(words), "%s%s", or_else, expected);
+		value_wrong(value, value->node, words);
+	} else {
 		set_uri(value, target, &sound, SLICE_NONE);
+	}
 }
 
 static void read_off_net(const struct value *value)
@@ -361,7 +364,7 @@ static void read_off_net(const struct value *value)
 	static const char *const words[] = {"refuse", NULL};
 
 	if (word_index(value->node, words) != 0)
-		read_hop(value);
+		read_hop(value, "refuse or ");
 }
 
 static void read_refuse_allow(const struct value *value)
@@ -447,7 +450,7 @@ static void read_value(const struct value *value)
 		read_route(value);
 		break;
 	case SCHEMA_HOP:
-		read_hop(value);
+		read_hop(value, "");
 		break;
 	case SCHEMA_OFF_NET:
 		read_off_net(value);

@@ -38,6 +38,26 @@ static void library_fault(struct loading *loading, const char *file)
 	ERR_clear_error();
 }
 
+/* OpenSSL has no words for these that help: "system lib", "PEM lib". */
+static void key_fault(struct loading *loading, const struct tls_pair *pair)
+{
+	const unsigned long error = ERR_peek_last_error();
+	char text[400];
+	FILE *stream = fopen(pair->key, "re");
+
+	snprintf(text, sizeof(text), "no private key in it that opens without a passphrase");
+	if (stream == NULL)
+		snprintf(text, sizeof(text), "%s", error_text(-errno));
+	else if (ERR_GET_LIB(error) == ERR_LIB_X509 &&
+	         (ERR_GET_REASON(error) == X509_R_KEY_VALUES_MISMATCH ||
+	          ERR_GET_REASON(error) == X509_R_KEY_TYPE_MISMATCH))
+		snprintf(text, sizeof(text), "not the key of %s", pair->certificate);
+	if (stream != NULL)
+		fclose(stream);
+	loading_fault(loading, pair->key, text);
+	ERR_clear_error();
+}
+
 /* ---- what contexts of both roles have ---- */
 
 /* Nobody is there to type it. */
@@ -82,7 +102,7 @@ static void use_pair(struct loading *loading, const struct tls_pair *pair, SSL_C
 		library_fault(loading, pair->certificate);
 	else if (SSL_CTX_use_PrivateKey_file(context, pair->key, SSL_FILETYPE_PEM) != 1 ||
 	         SSL_CTX_check_private_key(context) != 1)
-		library_fault(loading, pair->key);
+		key_fault(loading, pair);
 }
 
 /* ---- servers ---- */
@@ -268,7 +288,7 @@ static int load_profile(struct loading *loading, struct tls_profile *profile)
 	err = load_authorities(loading);
 	for (unsigned i = 0; i < settings->pair_count && err == 0; i++)
 		err = load_identity(loading, i, &profile->identities[profile->identity_count++]);
-	if (err == 0)
+	if (err == 0 && !loading->faulty)
 		err = name_sessions(loading, profile);
 	if (err == 0 && !loading->faulty)
 		err = make_client(loading, &profile->client);

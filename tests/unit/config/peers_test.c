@@ -145,6 +145,8 @@ static void off_net_is_one_of_the_trunks(void **state)
 	assert_fault("peers:\n  trunks: [198.51.100.0/28]\n  off_net: \"sip:198.51.100.99\"\n",
 	             "15:12", "an address of \"trunks\"");
 	assert_fault("peers: { off_net: \"sip:gw.example.com\" }\n", "13:19", "off_net");
+	assert_fault("peers: { off_net: allow }\n", "13:19",
+	             "expected refuse or a SIP URI with an IP address like");
 	assert_fault("peers: { off_net: 5 }\n", "13:19", "off_net");
 }
 

@@ -68,7 +68,28 @@ static void key_of_another_certificate_does_not_fit(void **state)
 	struct tls_scene *scene = *state;
 
 	scene->pairs[0].key = scene->pairs[2].key;
-	expect_fault(scene, "key values mismatch");
+	expect_fault(scene, "not the key of");
+}
+
+static void key_that_cannot_be_used_is_told_in_words(void **state)
+{
+	struct tls_scene *scene = *state;
+
+	scene->pairs[0].key = "/nowhere/edge.key";
+	expect_fault(scene, "edge.key: no such file");
+	scene->pairs[0].key = scene->pairs[0].certificate;
+	expect_fault(scene, "no private key in it that opens without a passphrase");
+}
+
+static void authorities_that_are_missing_are_told_once(void **state)
+{
+	struct tls_scene *scene = *state;
+	const char *first;
+
+	scene->profiles[0].ca = "/nowhere/ca.pem";
+	expect_fault(scene, "/nowhere/ca.pem: no such file");
+	first = strstr(scene->faults, "/nowhere/ca.pem");
+	assert_null(strstr(first + 1, "/nowhere/ca.pem"));
 }
 
 static void file_that_is_no_certificate_is_a_fault(void **state)
@@ -209,6 +230,8 @@ int main(void)
 		tls_test_closed(missing_files_are_named),
 		tls_test_closed(every_fault_is_said_in_one_pass),
 		tls_test_closed(key_of_another_certificate_does_not_fit),
+		tls_test_closed(key_that_cannot_be_used_is_told_in_words),
+		tls_test_closed(authorities_that_are_missing_are_told_once),
 		tls_test_closed(file_that_is_no_certificate_is_a_fault),
 		tls_test_closed(certificate_out_of_its_dates_is_a_fault),
 		tls_test_closed(chain_that_does_not_hold_is_a_fault),
