@@ -52,7 +52,7 @@ DEBIAN_BUILD := gcc pkgconf libc6-dev libsofia-sip-ua-dev libevent-dev libssl-de
 DEBIAN_TEST := libcmocka-dev clang libclang-rt-dev sip-tester baresip-core kamailio \
 	kamailio-outbound-modules kamailio-extra-modules kamailio-tls-modules kamailio-websocket-modules prometheus tshark knot \
 	iproute2 nftables openssl gnutls-bin sslscan socat python3 python3-pytest python3-yaml python3-websockets \
-	linphone-cli chromium libnss3-tools node:nodejs npm:npm
+	linphone-cli chromium libnss3-tools ca-certificates node:nodejs npm:npm
 
 .PHONY: all
 all: $(PROGRAMS:%=$(BUILD)/%) ## build the programs into $(BUILD)/ (the default)
