@@ -374,13 +374,14 @@ static void check_times(const struct check *check)
 		         time_words(config->failover_first_answer_ms, found));
 }
 
-/* Flow-Timer and keep count in seconds. */
-static void check_flow_timer(const struct check *check, const char *key, uint64_t ms)
+/* Flow-Timer, keep and Expires count in seconds. */
+static void check_seconds(const struct check *check, const char *section, const char *key,
+                          uint64_t ms)
 {
 	if (ms % 1000 != 0)
-		fault_at(check->faults, check_mark_in(node_member(check->tree, "outbound"), key),
-		         "outbound.%s is no number of seconds, expected one, found %" PRIu64 "ms",
-		         key, ms);
+		fault_at(check->faults, check_mark_in(node_member(check->tree, section), key),
+		         "%s.%s is no number of seconds, expected one, found %" PRIu64 "ms",
+		         section, key, ms);
 }
 
 static void check_admin(const struct check *check)
@@ -425,8 +426,10 @@ void config_check(const struct config *config, const struct node *tree, struct f
 	check_sites(&check);
 	check_names(&check);
 	check_times(&check);
-	check_flow_timer(&check, "flow_timer", config->flow_timer_ms);
-	check_flow_timer(&check, "flow_timer_udp", config->flow_timer_udp_ms);
+	check_seconds(&check, "outbound", "flow_timer", config->flow_timer_ms);
+	check_seconds(&check, "outbound", "flow_timer_udp", config->flow_timer_udp_ms);
+	check_seconds(&check, "registration", "subscribe_expires",
+	              config->reg_subscribe_expires_ms);
 	check_charging(&check);
 	check_admin(&check);
 	config_check_peers(config, tree, faults);

@@ -82,6 +82,8 @@ static void silence_means_clients_only(void **state)
 	assert_int_equal(config->flow_grace_ms, 10000);
 	assert_false(config->deregister_lost);
 	assert_int_equal(config->deregister_after_ms, 10000);
+	assert_false(config->reg_subscribe);
+	assert_int_equal(config->reg_subscribe_expires_ms, 600000000);
 	config_free(&config);
 }
 
@@ -180,6 +182,20 @@ static void flow_timers_are_whole_seconds(void **state)
 	assert_fault("outbound: { deregister_lost: maybe }\n", "13:30", "true or false");
 }
 
+static void registrations_are_subscribed_to_for_whole_seconds(void **state)
+{
+	struct config *config =
+		sound("registration: { subscribe: true, subscribe_expires: 2h }\n");
+
+	assert_true(config->reg_subscribe);
+	assert_int_equal(config->reg_subscribe_expires_ms, 7200000);
+	config_free(&config);
+	assert_fault("registration: { subscribe: yes_please }\n", "13:28", "true or false");
+	assert_fault("registration: { subscribe_expires: 59s }\n", "13:36", "a time from");
+	assert_fault("registration: { subscribe_expires: 60500ms }\n", "13:36",
+	             "registration.subscribe_expires is no number of seconds");
+}
+
 static void minimum_fits_under_expires(void **state)
 {
 	assert_fault("session_timers: { expires: 90s, minimum: 120s }\n", "13:42",
@@ -200,6 +216,7 @@ int main(void)
 		cmocka_unit_test(a_route_stays_within_its_brackets),
 		cmocka_unit_test(emergency_needs_a_way),
 		cmocka_unit_test(flow_timers_are_whole_seconds),
+		cmocka_unit_test(registrations_are_subscribed_to_for_whole_seconds),
 		cmocka_unit_test(minimum_fits_under_expires),
 	};
 
