@@ -184,8 +184,11 @@ void flow_lose_rival(struct binding *rival)
 static void flow_restart_life(struct flow *flow, struct binding *binding)
 {
 	struct loop *loop = flow->table->loop;
+	uint64_t now_ms = loop_now_ms(loop);
 
-	timer_start(loop_timers(loop), &binding->life, binding->expires_ms - loop_now_ms(loop));
+	/* In a late turn it may have lapsed already, its timer only not come. */
+	timer_start(loop_timers(loop), &binding->life,
+	            binding->expires_ms > now_ms ? binding->expires_ms - now_ms : 0);
 }
 
 /* The new one takes the old one's place in the order. */
@@ -312,8 +315,7 @@ bool flow_shorten(struct flow *flow, struct slice aor, uint32_t seconds)
 
 bool flow_revoke_identity(struct flow *flow, const struct uri *uri)
 {
-	struct identity *identity =
-		binding_index_find_identity(&flow->table->bindings, flow, uri);
+	struct identity *identity = binding_index_find_identity(&flow->table->bindings, flow, uri);
 	struct binding *old, *binding;
 	uint64_t learnt_us;
 

@@ -473,6 +473,38 @@ static void every_allocation_may_fail(void **state)
 	stage_strike(&refresh.stage);
 }
 
+/* ---- the registrar changes its mind in a late turn ---- */
+
+static void on_news(struct timer *timer, void *arg)
+{
+	struct uri uri;
+
+	assert_true(uri_parse(SLICE_LITERAL("sip:office@example.net"), &uri));
+	assert_true(flow_revoke_identity(arg, &uri));
+}
+
+static void binding_that_lapsed_in_a_late_turn_gains_no_time_by_news_of_it(void **state)
+{
+	struct timer news;
+	struct stage stage;
+	struct flow *flow;
+
+	stage_set(&stage, 100);
+	flow = stage_client(&stage, TRANSPORT_UDP, 1);
+	timer_init(&news, on_news, flow);
+	timer_start(loop_timers(stage.loop), &news, 59000); /* before the binding's end */
+	assert_int_equal(stage_exchange(flow, ALICE, ALICE_CONTACT ";expires=60\r\n",
+	                                ALICE_CONTACT ";expires=60\r\nP-Associated-URI: <" ALICE
+	                                              ">, <sip:office@example.net>\r\n"),
+	                 0);
+	fake_clock_advance_ms(90000); /* the loop slept past both */
+	loop_advance_to(stage.loop, FAKE_CLOCK_START_MS + 90000);
+	fake_loop_walk(stage.loop, 1000);
+	assert_int_equal(stage.closed, 1);
+	assert_int_equal(stage.close_reason, FLOW_CLOSE_EXPIRED);
+	stage_strike(&stage);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -496,6 +528,7 @@ int main(void)
 		cmocka_unit_test(preferred_identity_counts_only_if_it_is_associated),
 		cmocka_unit_test(every_allocation_may_fail),
 		cmocka_unit_test(every_allocation_may_fail),
+		cmocka_unit_test(binding_that_lapsed_in_a_late_turn_gains_no_time_by_news_of_it),
 	};
 
 	stage_once();
