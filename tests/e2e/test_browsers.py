@@ -26,7 +26,7 @@ class BrowserScene:
             return {"name": name, "side": "access", "transport": transport,
                     "bind": f"{edge}:{port}", **more}
         self.bono = Bono(
-            lab, {"site-a": [sprout]}, workers=2,
+            lab, {"site-a": [sprout]}, workers=2, websocket={"ping": "1s"},
             tls={"public": {"certificate": pair.certificate, "key": pair.key}},
             listeners=[
                 access("access-udp", "udp", 5060), access("access-tcp", "tcp", 5060),
@@ -90,6 +90,7 @@ def test_jssip_and_sipjs_register_call_and_write_to_each_other(scene, way, other
         phone.run("phone.register()")       # over the same flow again
         until(lambda registers=registers: scene.registered_count() > registers, "a second 200")
     assert scene.bono.status()["registrations"] == 2
+    assert scene.count("bono_connection_closed_total", side="access", reason="idle") == 0, "pings answered"
     for phone in (ann, ben):
         phone.unregister()
     until(lambda: scene.bono.status()["registrations"] == 0, "the registrations to go")
@@ -146,6 +147,7 @@ def refused_certificate(scene, phone, what):
     page.wait_for("disconnected")
     until(lambda: any(what in line for line in page.console()), f"{what} in {page.console()}")
     until(lambda: handshakes("peer_alert") > before, "an alert to be counted")
+    assert scene.bono.log_contains("peer_alert: the peer says: certificate unknown")
     assert "connected" not in page.run("phone.events")
     page.close()
 

@@ -121,10 +121,11 @@ def test_linphone_registers_answers_and_calls(scene, way):
 
 # ---- phones that are shown a certificate that they cannot believe ----
 
-@pytest.mark.parametrize("maker,kind,stranger", [
-    ("baresip", "address", True), ("linphone", "common", True), ("linphone", "elsewhere", False),
+@pytest.mark.parametrize("maker,kind,stranger,words", [
+    ("baresip", "address", True, "unknown CA"), ("linphone", "common", True, "unknown CA"),
+    ("linphone", "elsewhere", False, "bad certificate"),
 ], ids=["baresip-unknown-authority", "linphone-unknown-authority", "linphone-wrong-name"])
-def test_phone_refuses_a_certificate_and_that_is_counted(scene, maker, kind, stranger):
+def test_phone_refuses_a_certificate_and_that_is_counted(scene, maker, kind, stranger, words):
     before, flows = scene.handshakes("peer_alert"), scene.flows("tls")
     ca = scene.stranger.ca if stranger else scene.authority.ca
     if maker == "baresip":
@@ -133,6 +134,9 @@ def test_phone_refuses_a_certificate_and_that_is_counted(scene, maker, kind, str
     else:
         phone = scene.linphone("tls", kind, ca).wait_for_registration("Failed")
     until(lambda: scene.handshakes("peer_alert") > before, "the alert to be counted")
+    listener = f"tls {kind} "
+    assert any(listener in line and line.endswith(f"the peer says: {words}")
+               for line in scene.bono.log().decode().splitlines())
     assert scene.flows("tls") == flows
     phone.stop()
 
