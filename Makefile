@@ -50,7 +50,7 @@ say = $(if $(V),,@printf '  %-6s %s\n' $(1) $(2))
 DEBIAN_BUILD := gcc pkgconf libc6-dev libsofia-sip-ua-dev libevent-dev libssl-dev libjansson-dev \
 	libyaml-dev libsystemd-dev libc-ares-dev libwslay-dev libexpat1-dev python3-minimal
 DEBIAN_TEST := libcmocka-dev clang libclang-rt-dev sip-tester baresip-core kamailio \
-	kamailio-outbound-modules kamailio-extra-modules kamailio-tls-modules kamailio-websocket-modules prometheus tshark knot \
+	kamailio-outbound-modules kamailio-extra-modules kamailio-presence-modules kamailio-tls-modules kamailio-websocket-modules prometheus tshark knot \
 	iproute2 nftables openssl gnutls-bin sslscan socat python3 python3-pytest python3-yaml python3-websockets \
 	linphone-cli chromium libnss3-tools ca-certificates node:nodejs npm:npm
 

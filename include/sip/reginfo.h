@@ -32,8 +32,9 @@ struct reginfo_contact {
 	enum reginfo_event event;
 	int64_t expires; /* seconds, -1: not said */
 	struct slice uri;
-	struct slice instance; /* unknown-param +sip.instance without quotes (RFC 5628); empty: not said */
-	uint32_t reg_id;       /* unknown-param reg-id; 0: not said */
+	struct slice
+		instance; /* unknown-param +sip.instance without quotes (RFC 5628); empty: not said */
+	uint32_t reg_id; /* unknown-param reg-id; 0: not said */
 };
 
 struct reginfo_registration {

@@ -43,9 +43,9 @@ static void count(struct proxy *proxy, enum reg_subscribe_result result)
 
 struct slice reg_watch_call_id(const struct reg_watch *watch, char text[REG_CALL_ID_SIZE])
 {
-	int length = snprintf(text, REG_CALL_ID_SIZE, "reg-%016llx%016llx",
-	                      (unsigned long long)watch->call[0],
-	                      (unsigned long long)watch->call[1]);
+	int length =
+		snprintf(text, REG_CALL_ID_SIZE, "reg-%016llx%016llx",
+	                 (unsigned long long)watch->call[0], (unsigned long long)watch->call[1]);
 
 	return slice_of(text, (size_t)length);
 }
@@ -68,8 +68,8 @@ static bool has_aor(const struct hash_link *link, const void *key)
 {
 	const struct slice *aor = key;
 
-	return slice_equal(
-		slice_from_string(CONTAINER_OF(link, struct reg_watch, by_aor)->aor), *aor);
+	return slice_equal(slice_from_string(CONTAINER_OF(link, struct reg_watch, by_aor)->aor),
+	                   *aor);
 }
 
 struct reg_watch *reg_watch_find(struct proxy *proxy, uint64_t id)
@@ -174,7 +174,8 @@ static void rest(struct proxy *proxy, struct reg_watch *watch, uint64_t ms)
 	forget_dialog(proxy, watch);
 	set_state(proxy, watch, REG_WATCH_RESTING);
 	/* Those who failed together shall not come back together. */
-	timer_start(loop_timers(proxy->loop), &watch->timer, ms + random_below((uint32_t)ms / 4 + 1));
+	timer_start(loop_timers(proxy->loop), &watch->timer,
+	            ms + random_below((uint32_t)ms / 4 + 1));
 }
 
 void reg_watch_restart(struct proxy *proxy, struct reg_watch *watch, uint64_t min_ms)
@@ -227,7 +228,8 @@ static void subscribe(struct proxy *proxy, struct reg_watch *watch)
 	if (request == NULL)
 		on_answered(proxy, watch->id, 0, NULL);
 	else
-		context_start_own(proxy, &own, &request, &plan); /* may end at once: no more of it */
+		context_start_own(proxy, &own, &request,
+		                  &plan); /* may end at once: no more of it */
 }
 
 static void on_next(struct timer *timer, void *arg)

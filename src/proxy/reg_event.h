@@ -25,11 +25,11 @@ struct reg_watch {
 	struct proxy *proxy; /* lent */
 	uint64_t id, flow_id;
 	enum reg_watch_state state; /* written by reg_watch_set_state alone */
-	bool accepted;    /* the notifier has it: there is a dialog, counted */
-	bool ending;      /* nothing is registered any more: Expires 0 */
-	bool heard;       /* a NOTIFY came in this dialog */
-	bool ended_early; /* the notifier ended it before its 2xx came */
-	bool awaits_full; /* a NOTIFY was missed */
+	bool accepted;              /* the notifier has it: there is a dialog, counted */
+	bool ending;                /* nothing is registered any more: Expires 0 */
+	bool heard;                 /* a NOTIFY came in this dialog */
+	bool ended_early;           /* the notifier ended it before its 2xx came */
+	bool awaits_full;           /* a NOTIFY was missed */
 	bool has_version, has_remote_cseq;
 	uint32_t version, remote_cseq; /* of the last NOTIFY */
 	uint32_t cseq;                 /* of our last SUBSCRIBE */

@@ -24,7 +24,7 @@ static enum flow_token_verdict token_of(const struct incoming *in, struct watch_
 	verdict = watch_token_read(uri.user, message_call_id(in->message), out);
 	/* Somebody may well be called like that. */
 	return verdict == FLOW_TOKEN_FORGED && !uri_names_us(in->proxy, &uri) ? FLOW_TOKEN_NOT_OURS
-	                                                                     : verdict;
+	                                                                      : verdict;
 }
 
 bool reg_event_belongs_elsewhere(const struct incoming *in, uint8_t *worker)
@@ -55,8 +55,8 @@ static struct reg_watch *find(const struct incoming *in, const struct watch_toke
 	snprintf(tag, sizeof(tag), "%016llx", (unsigned long long)watch->local_tag);
 	if (!slice_equal(message_to_tag(in->message), slice_from_string(tag)))
 		return NULL;
-	if (watch->remote_tag != NULL && !slice_equal(message_from_tag(in->message),
-	                                              slice_from_string(watch->remote_tag)))
+	if (watch->remote_tag != NULL &&
+	    !slice_equal(message_from_tag(in->message), slice_from_string(watch->remote_tag)))
 		return NULL;
 	return watch->state == REG_WATCH_ASKING || watch->accepted ? watch : NULL;
 }
@@ -110,8 +110,7 @@ static struct word judge(const struct proxy *proxy, const struct reginfo *reginf
 	bool fresh = loop_now_ms(proxy->loop) < binding_learnt_ms(binding) + FRESH_MS;
 
 	for (unsigned i = 0; i < registration->count; i++) {
-		const struct reginfo_contact *contact =
-			&reginfo->contacts[registration->first + i];
+		const struct reginfo_contact *contact = &reginfo->contacts[registration->first + i];
 
 		if (is_contact_of(contact, binding))
 			return judge_contact(contact, fresh);
@@ -175,23 +174,28 @@ static bool apply(struct proxy *proxy, const struct reg_watch *watch, const stru
 	return changed;
 }
 
+/* Once, until it comes: a notifier that cannot count shall not have us ask for ever. */
 static void ask_for_all(struct proxy *proxy, struct reg_watch *watch)
 {
+	if (watch->awaits_full)
+		return;
 	watch->awaits_full = true;
 	if (watch->state == REG_WATCH_STANDING && !watch->ending)
 		reg_watch_queue(proxy, watch);
 }
 
-/* RFC 3680 5.2: versions rise by one; with a gap the whole state is asked for. What a document with a gap before it says is
- * still the registrar's word. */
+/* RFC 3680 5.2: versions rise by one; with a gap the whole state is asked for. What a document with a gap before it
+ * says is still the registrar's word. Some notifiers tell the whole state each time and never count (Kamailio): their
+ * CSeq says which is the later. */
 static enum reg_notify_result take_document(struct proxy *proxy, struct reg_watch *watch,
                                             const struct reginfo *reginfo)
 {
-	bool gap = !reginfo->full &&
-	           (!watch->has_version || reginfo->version != watch->version + 1);
+	bool gap =
+		!reginfo->full && (!watch->has_version || reginfo->version != watch->version + 1);
 	bool missed = reginfo->full && watch->awaits_full;
+	bool same = watch->has_version && reginfo->version == watch->version;
 
-	if (watch->has_version && reginfo->version <= watch->version)
+	if ((watch->has_version && reginfo->version < watch->version) || (same && !reginfo->full))
 		return REG_NOTIFY_STALE;
 	watch->has_version = true;
 	watch->version = reginfo->version;
@@ -262,7 +266,8 @@ static bool is_reg_event(const struct message *message)
 	struct slice value, params;
 
 	return message_header(message, "Event", &value) &&
-	       slice_equal_nocase(slice_trim(slice_split(value, ';', &params)), SLICE_LITERAL("reg"));
+	       slice_equal_nocase(slice_trim(slice_split(value, ';', &params)),
+	                          SLICE_LITERAL("reg"));
 }
 
 static struct verdict take_body(struct incoming *in, struct reg_watch *watch)

@@ -63,7 +63,7 @@ static void fail(struct reading *reading, int err)
 /* ---- words ---- */
 
 static const char *const event_names[REGINFO_EVENTS] = {
-	"registered", "created",   "refreshed",    "shortened", "expired",
+	"registered",  "created",   "refreshed",    "shortened", "expired",
 	"deactivated", "probation", "unregistered", "rejected",
 };
 

@@ -1,11 +1,14 @@
 """Registrations that the network ends, as the edge hears of them by its own subscription: RFC 3680, TS 24.229 5.2.3."""
 
 import itertools
+import re
+import shutil
 import time
 
 import pytest
 
-from bono_lab import Lab, Scene, ScriptedSprout, until
+from bono_lab import Bono, Client, Lab, Scene, ScriptedSprout, until
+from bono_lab.kamailio import HERE, Kamailio
 from bono_lab.sip import build, parameter, unique, uri_of
 
 serial = itertools.count(1)
@@ -321,5 +324,35 @@ def test_a_storm_of_registrations_is_no_storm_of_subscriptions(tmp_path_factory)
         until(lambda: scene.bono.metrics().sum("bono_reg_subscriptions") == len(names),
               "all subscriptions to stand")
         scene.sprout.nothing_but("REGISTER", "SUBSCRIBE")
+    finally:
+        lab.close()
+
+
+def test_kamailio_tells_of_an_end(tmp_path_factory):
+    """A notifier that knows nothing of us: Kamailio's presence server. Its operator removes a binding."""
+    lab = Lab(tmp_path_factory.mktemp("kamailio"))
+    try:
+        shutil.copytree("/usr/share/kamailio/dbtext/kamailio", lab.path("db"))
+        registrar = Kamailio(lab, "notifier", HERE / "kamailio" / "notifier.cfg.in", IP=lab.ip(11),
+                             DB=lab.path("db"))
+        bono = Bono(lab, {"site-a": [f"{lab.ip(11)}:5054"]}, "tcp", workers=2,
+                    registration={"subscribe": True})
+        bono.wait_for_targets(site_a="UP")
+        client = Client(lab, bono, "alice", "tcp")
+        client.register()
+        until(lambda: bono.metrics().sum("bono_reg_notifies_total", result="taken") > 0, "a NOTIFY")
+        assert client.ask("MESSAGE", "sip:peer@example.net").status == 200
+
+        def seconds_left():
+            return int(re.search(r"Expires: (\d+)",
+                                 registrar.rpc("ul.lookup", "location", "alice@example.net"))[1])
+        # "unregistered" is not held against a binding that may be younger than that word.
+        until(lambda: seconds_left() <= 596, "the registration to be a few seconds old")
+        assert registrar.rpc("ul.rm", "location", "alice@example.net") is not None
+        until(lambda: client.ask("MESSAGE", "sip:peer@example.net").status == 403,
+              "the registration to end")
+        assert bono.metrics().sum("bono_reg_notifies_total", result="applied") == 1
+        client.register()
+        assert client.ask("MESSAGE", "sip:peer@example.net").status == 200
     finally:
         lab.close()

@@ -154,16 +154,16 @@ static void without_memory_the_whole_binding_is_revoked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(revoked_binding_ends_its_udp_flow_and_no_connection, setup,
-		                                teardown),
-		cmocka_unit_test_setup_teardown(shortened_binding_lapses_sooner_and_never_later, setup,
-		                                teardown),
-		cmocka_unit_test_setup_teardown(revoked_identity_leaves_the_others_as_they_were, setup,
-		                                teardown),
-		cmocka_unit_test_setup_teardown(revoked_identity_comes_back_with_the_next_2xx, setup,
-		                                teardown),
+		cmocka_unit_test_setup_teardown(revoked_binding_ends_its_udp_flow_and_no_connection,
+	                                        setup, teardown),
+		cmocka_unit_test_setup_teardown(shortened_binding_lapses_sooner_and_never_later,
+	                                        setup, teardown),
+		cmocka_unit_test_setup_teardown(revoked_identity_leaves_the_others_as_they_were,
+	                                        setup, teardown),
+		cmocka_unit_test_setup_teardown(revoked_identity_comes_back_with_the_next_2xx,
+	                                        setup, teardown),
 		cmocka_unit_test_setup_teardown(without_memory_the_whole_binding_is_revoked, setup,
-		                                teardown),
+	                                        teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

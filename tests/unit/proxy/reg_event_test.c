@@ -95,8 +95,8 @@ static void registers(struct world *world, unsigned client, const char *call_id,
 	index = sent_after(world, 0, "REGISTER ");
 	assert_true(index >= 0);
 	snprintf(lines, sizeof(lines),
-	         "P-Associated-URI: <sip:user%u@example.net>, <tel:+1555%04u>\r\n%s", client, client,
-	         more);
+	         "P-Associated-URI: <sip:user%u@example.net>, <tel:+1555%04u>\r\n%s", client,
+	         client, more);
 	if (expires > 0)
 		snprintf(lines + strlen(lines), sizeof(lines) - strlen(lines),
 		         "Contact: <sip:user%u@192.0.2.1:%u>;expires=%u\r\n", client,
@@ -239,9 +239,8 @@ static void a_registration_is_subscribed_to_as_24_229_says(void **state)
 	         flow_token_text(world_flow(world, 1)));
 	assert_string_equal(world_header(text, "P-Asserted-Identity"), path);
 	/* Along the Service-Route, but nobody serves us as a caller. */
-	assert_string_equal(
-		world_header(text, "Route"),
-		"<sip:edge.example.net;lr>,<sip:127.0.1.2:5054;transport=tcp;lr;x=1>");
+	assert_string_equal(world_header(text, "Route"),
+	                    "<sip:edge.example.net;lr>,<sip:127.0.1.2:5054;transport=tcp;lr;x=1>");
 	assert_int_equal(world_count_lines(text, "Route"), 1);
 	assert_memory_equal(world_header(text, "Contact"), "<sip:F", 6);
 	assert_lacks(text, "P-Charging-Vector");
@@ -496,8 +495,9 @@ static void the_network_ends_a_registration(void **state)
 		assert_int_equal(asks(world, 1), 403);
 		/* Its REGISTER proves itself again. */
 		world_forget_sent(world);
-		world_client_register_over(world, 1, "anew",
-		                           "Authorization: Digest username=\"u\", response=\"x\"\r\n");
+		world_client_register_over(
+			world, 1, "anew",
+			"Authorization: Digest username=\"u\", response=\"x\"\r\n");
 		assert_contains(world->sent[0].text, "ip-assoc-pending");
 	}
 }
@@ -525,7 +525,7 @@ static void another_contact_or_another_user_is_none_of_ours(void **state)
 	                 FLAT "version=\"1\" state=\"partial\"><registration aor=\"" AOR
 	                      "\" id=\"r\" state=\"active\"><contact id=\"d\" " ENDED(
 				      "deactivated") "><uri>sip:user1@192.0.2.99</uri></contact>"
-	                                     "</registration></reginfo>"),
+	                                             "</registration></reginfo>"),
 		200);
 	assert_int_equal(notifies(world, &dialog, "active",
 	                          reginfo(2, "partial", "sip:other@example.net", "terminated",
@@ -573,7 +573,13 @@ static void versions_rise(void **state)
 	struct world *world = *state;
 	struct dialog dialog = watched(world);
 
-	/* Older than what we know: nothing follows. */
+	/* Not newer than what we know: nothing follows. */
+	assert_int_equal(notifies(world, &dialog, "active",
+	                          reginfo(1, "partial", AOR, "active", ACTIVE)),
+	                 200);
+	assert_int_equal(notifies(world, &dialog, "active",
+	                          reginfo(1, "partial", AOR, "active", ENDED("deactivated"))),
+	                 200);
 	assert_int_equal(notifies(world, &dialog, "active",
 	                          reginfo(0, "full", AOR, "active", ENDED("deactivated"))),
 	                 200);
@@ -592,6 +598,17 @@ static void versions_rise(void **state)
 	assert_int_equal(notifies(world, &dialog, "active",
 	                          FLAT "version=\"4\" state=\"full\"><registration aor=\"" AOR
 	                               "\" id=\"r\" state=\"active\"/></reginfo>"),
+	                 200);
+	assert_int_equal(asks(world, 1), 403);
+}
+
+static void who_tells_all_each_time_need_not_count(void **state)
+{
+	struct world *world = *state;
+	struct dialog dialog = watched(world);
+
+	assert_int_equal(notifies(world, &dialog, "active",
+	                          reginfo(0, "full", AOR, "active", ENDED("deactivated"))),
 	                 200);
 	assert_int_equal(asks(world, 1), 403);
 }
@@ -775,6 +792,7 @@ int main(void)
 		reg_test(shortened_shortens),
 		reg_test(an_identity_goes_and_the_others_stay),
 		reg_test(versions_rise),
+		reg_test(who_tells_all_each_time_need_not_count),
 		reg_test(strays_are_481_and_old_ones_500),
 		reg_test(a_broken_document_changes_nothing),
 		reg_test(the_worker_of_the_token_gets_it),

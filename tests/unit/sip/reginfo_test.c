@@ -20,7 +20,8 @@ static const char rfc[] =
 	"<?xml version=\"1.0\"?>\n"
 	"<reginfo xmlns=\"urn:ietf:params:xml:ns:reginfo\" version=\"0\" state=\"full\">\n"
 	" <registration aor=\"sip:joe@example.com\" id=\"as9\" state=\"active\">\n"
-	"  <contact id=\"6\" state=\"active\" event=\"registered\" duration-registered=\"7322\" q=\"0.8\">\n"
+	"  <contact id=\"6\" state=\"active\" event=\"registered\" duration-registered=\"7322\" "
+        "q=\"0.8\">\n"
 	"   <uri>sip:joe@pc887.example.com</uri>\n"
 	"  </contact>\n"
 	"  <contact id=\"7\" state=\"terminated\" event=\"rejected\" duration-registered=\"45\"\n"
@@ -74,7 +75,8 @@ static void the_rfcs_document_is_read(void **state)
 static void what_is_of_other_namespaces_is_skipped(void **state)
 {
 	static const char text[] =
-		"<r:reginfo xmlns:r=\"urn:ietf:params:xml:ns:reginfo\" xmlns:x=\"urn:x\" version=\"7\" "
+		"<r:reginfo xmlns:r=\"urn:ietf:params:xml:ns:reginfo\" xmlns:x=\"urn:x\" "
+	        "version=\"7\" "
 		"state=\"partial\"><x:registration aor=\"a\"/><r:registration aor=\"sip:a@b\" "
 		"state=\"init\"><x:contact state=\"q\"><r:uri>sip:no</r:uri></x:contact>"
 		"<r:contact state=\"active\" event=\"created\"><x:uri>sip:x</x:uri>"
@@ -103,7 +105,8 @@ static void a_broken_document_is_none(void **state)
 		"<reginfo " NS " version=\"0\" state=\"half\"/>",
 		"<reginfo " NS " version=\"0\" version=\"1\" state=\"full\"/>",
 		"<other " NS " version=\"0\" state=\"full\"/>",
-		"<reginfo " NS " version=\"0\" state=\"full\"><registration state=\"active\"/></reginfo>",
+		"<reginfo " NS
+		" version=\"0\" state=\"full\"><registration state=\"active\"/></reginfo>",
 		"<reginfo " NS " version=\"0\" state=\"full\"><registration aor=\"a\"/></reginfo>",
 		"<reginfo " NS " version=\"0\" state=\"full\"><registration aor=\"a\" "
 		"state=\"active\"><contact state=\"active\" event=\"new\"><uri>a</uri></contact>"
@@ -168,7 +171,8 @@ static int parse_many(unsigned count, const char *before, const char *piece, con
 
 static void everything_is_bounded(void **state)
 {
-	char attributes[2048] = "<x", uri[2048] = "<contact state=\"active\" event=\"created\"><uri>";
+	char attributes[2048] = "<x",
+	     uri[2048] = "<contact state=\"active\" event=\"created\"><uri>";
 
 	assert_int_equal(parse_many(10, "", "<a>", "</a>"), 0);
 	assert_int_equal(parse_many(30, "", "<a>", "</a>"), -E2BIG);
