@@ -33,7 +33,7 @@ class Crowd(Process):
     """way: tcp, tls, ws, wss. Has come when the constructor returns: what="hold" or "resume", all are registered (and
     took up TLS sessions of others); what="kill", all were killed."""
 
-    def __init__(self, lab, way, edge, count, what="hold", ips=None, patience=60):
+    def __init__(self, lab, way, edge, count, what="hold", ips=None, patience=180):
         ips = ips or [lab.client_ip() for _ in range(ADDRESSES)]
         path = lab.path(f"crowd-{len(lab.things)}.log")
         argv = [build(), what, way, f"{edge[0]}:{edge[1]}", count, ",".join(ips)]
@@ -51,7 +51,7 @@ class Crowd(Process):
     def resumed(self):
         return int(re.search(rb"resumed (\d+)", self.log()).group(1))
 
-    def again(self, times=1, patience=60):
+    def again(self, times=1, patience=180):
         """All register once more, each on its own connection. times: which time it is."""
         self.child.stdin.write(b"again\n")
         self.child.stdin.flush()
