@@ -31,3 +31,12 @@ def shared_lab(tmp_path_factory):
 def edge_kind():
     """Bono, or with BONO_LAB_EDGE=kamailio the edge of stock modules, to try the tests on."""
     return KamailioEdge if os.environ.get("BONO_LAB_EDGE") == "kamailio" else Bono
+
+
+@pytest.fixture
+def measured(capsys):
+    """measured("what, how much"): printed past pytest's capture, and by make check at its end."""
+    def say(words):
+        with capsys.disabled():
+            print(f"\n  measured: {words}", flush=True)
+    return say

@@ -101,7 +101,7 @@ def test_ten_thousand_connections_killed_leave_nothing_behind(lab):
 
 
 @pytest.mark.parametrize("way", ["tls", "wss"])
-def test_ten_thousand_connections_killed_over_tls_leave_nothing_behind(lab, capsys, way):
+def test_ten_thousand_connections_killed_over_tls_leave_nothing_behind(lab, measured, way):
     """By a reset: at once, with half a ClientHello or a whole one, before they read the answer, after the handshake,
     with half a REGISTER or a whole one, and registered."""
     edge = Edge(lab, **secured(lab))
@@ -111,8 +111,7 @@ def test_ten_thousand_connections_killed_over_tls_leave_nothing_behind(lab, caps
     before = heap_kb(bono), descriptors(bono)
     Crowd(lab, way, (bono.ip, TLS_PORTS[way]), KILLED, "kill", ips)
     wait_until_nobody_is_left(bono)
-    with capsys.disabled():
-        print(f"\n  {KILLED} {way} connections killed: {heap_kb(bono) - before[0]:+} KiB", end="", flush=True)
+    measured(f"{KILLED} {way} connections killed: {heap_kb(bono) - before[0]:+} KiB")
     until(lambda: descriptors(bono) <= before[1], "as many descriptors as before")
     assert heap_kb(bono) - before[0] < GROWTH_KB, (before, heap_kb(bono))
     bono.assert_serving()

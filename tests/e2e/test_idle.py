@@ -24,7 +24,7 @@ def connections(bono):
 
 
 @pytest.mark.parametrize("way", PORTS)
-def test_idle_flows_cost_little(lab, capsys, way):
+def test_idle_flows_cost_little(lab, measured, way):
     bono = start(lab)
     edge = (lab.ip(1), PORTS[way])
     Crowd(lab, way, edge, FIRST)       # what is spent once, whoever comes; they stay
@@ -32,8 +32,7 @@ def test_idle_flows_cost_little(lab, capsys, way):
     Crowd(lab, way, edge, CLIENTS)
     until(lambda: bono.metrics().sum("bono_registrations") == FIRST + CLIENTS, "all to be registered")
     each = (memory_kib(bono) - before) / CLIENTS
-    with capsys.disabled():
-        print(f"\n  {CLIENTS} idle {way} flows: {each:.2f} KiB each", end="", flush=True)
+    measured(f"{CLIENTS} idle {way} flows: {each:.2f} KiB each")
     assert connections(bono) == FIRST + CLIENTS
     assert each < BOUND_KIB[way]
     bono.assert_serving()

@@ -196,4 +196,6 @@ def test_a_request_that_meets_a_false_sprout_goes_to_the_other_site(lab, authori
     bob.register()
     assert len(bob.end.got(lambda m: m.is_response and m.status >= 200)) == 1
     assert requests_to(bono, "site-b") == 1 and result(bono, "wrong_name") >= 1
+    bono.wait_for_targets(site_a="DOWN")        # asked at once, of course
+    assert bono.targets()["site-a/sprout-1"]["reason"] == "TLS failed"
     assert false.alive()
