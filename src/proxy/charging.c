@@ -145,21 +145,9 @@ static enum charge_type type_of(const struct message *request, int status)
 /* icid-value of a P-Charging-Vector, without quotes. */
 static struct slice icid_of(struct slice vector)
 {
-	struct slice rest = vector;
+	struct slice value;
 
-	while (!slice_is_empty(rest)) {
-		struct slice value;
-		struct slice param = slice_split(rest, ';', &rest);
-
-		if (!slice_equal_nocase(slice_trim(slice_split(param, '=', &value)),
-		                        SLICE_LITERAL("icid-value")))
-			continue;
-		value = slice_trim(value);
-		if (value.length >= 2 && value.data[0] == '"')
-			value = slice_of(value.data + 1, value.length - 2);
-		return value;
-	}
-	return SLICE_NONE;
+	return params_find(vector, "icid-value", &value) ? value : SLICE_NONE;
 }
 
 static struct slice vector_of(const struct response_context *context, const struct message *request)

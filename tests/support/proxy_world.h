@@ -52,7 +52,8 @@ struct world {
 	int other_open_error;          /* and of any other address */
 	int send_error;                /* what sending to a target says */
 	size_t txn_limit;
-	const struct flow_table_events *flow_events; /* NULL: none */
+	const struct flow_table_events *flow_events;            /* NULL: none */
+	void (*charge)(void *arg, const struct charge *charge); /* hears of records; NULL: nobody */
 	struct {
 		uint32_t target;
 		enum health_input input;
@@ -282,6 +283,7 @@ static inline int world_build(struct world *world)
 		.pass_packet = world_pass_packet,
 		.report = world_report,
 		.decided = world_decided,
+		.charge = world->charge,
 		.is_ready = world_is_ready,
 		.arg = world,
 	};
