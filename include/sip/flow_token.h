@@ -18,7 +18,7 @@ struct flow_token {
 	uint32_t epoch;      /* seconds since 1970 when this process started */
 };
 
-#define FLOW_TOKEN_TEXT_MAX 64
+#define FLOW_TOKEN_TEXT_MAX 44 /* every flow keeps one; with its NUL */
 
 enum flow_token_verdict {
 	FLOW_TOKEN_VALID,

@@ -62,9 +62,11 @@ struct flow {
 	struct timer idle; /* runs on UDP without a binding, and where keep-alives were promised */
 	uint32_t silence_ms; /* a registered flow may be silent so long; 0: no promise was made */
 	struct hash_link by_hop, by_id;
-	struct list_link by_birth;
+	union {
+		struct list_link by_birth; /* while it lives */
+		struct grave grave;        /* afterwards */
+	};
 	struct list_link in_strangers; /* UDP, never registered */
-	struct grave grave;
 	char token[FLOW_TOKEN_TEXT_MAX];
 };
 

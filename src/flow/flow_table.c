@@ -107,6 +107,7 @@ static void flow_leave(struct flow_table *table, struct flow *flow, enum flow_cl
 	table->counts[flow->hop.transport]--;
 	metrics_add(table->metrics, METRIC_FLOWS, flow->hop.transport, 0, 0, -1);
 	metrics_add(table->metrics, METRIC_FLOW_CLOSED, reason, 0, 0, 1);
+	memset(&flow->grave, 0, sizeof(flow->grave));
 	loop_bury(table->loop, &flow->grave, flow_free);
 }
 

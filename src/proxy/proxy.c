@@ -126,11 +126,13 @@ const struct view_target *proxy_target_of(const struct proxy *proxy, const struc
 	return proxy->view != NULL ? view_find_uri(proxy->view, uri) : NULL;
 }
 
+_Static_assert(PEER_TOKEN_TEXT_MAX >= FLOW_TOKEN_TEXT_MAX, "either fits");
+
 int route_pop_own(struct proxy *proxy, struct message *message)
 {
 	struct name_addr route;
 	struct slice first = SLICE_NONE;
-	char token[FLOW_TOKEN_TEXT_MAX] = "";
+	char token[PEER_TOKEN_TEXT_MAX] = ""; /* the longest that we write */
 	int popped = 0;
 	int err;
 

@@ -18,6 +18,8 @@
 #define TOKEN_BYTES (FIELD_BYTES + MAC_BYTES)
 #define TOKEN_LETTERS 43
 
+_Static_assert(TOKEN_LETTERS < FLOW_TOKEN_TEXT_MAX, "and a NUL");
+
 /* FNV-1a: known to all, since a node must know the tokens of its earlier lives by it; what keeps
  * others from making one up is the MAC. */
 uint32_t flow_token_node_id(struct slice node_name)
