@@ -25,15 +25,16 @@ class BrowserScene:
         def access(name, transport, port, **more):
             return {"name": name, "side": "access", "transport": transport,
                     "bind": f"{edge}:{port}", **more}
-        self.bono = Bono(
-            lab, {"site-a": [sprout]}, workers=2, websocket={"ping": "1s"},
-            tls={"public": {"certificate": pair.certificate, "key": pair.key}},
+        public = {"certificate": pair.certificate, "key": pair.key}
+        self.start = lambda: Bono(
+            lab, {"site-a": [sprout]}, workers=2, websocket={"ping": "1s"}, tls={"public": public},
             listeners=[
                 access("access-udp", "udp", 5060), access("access-tcp", "tcp", 5060),
                 access("access-ws", "ws", 5062, origins=[self.pages.origin]),
                 access("access-wss", "wss", 5063, tls="public", origins=[self.pages.origin]),
                 {"name": "core-tcp", "side": "core", "transport": "tcp", "bind": f"{edge}:5058",
                  "allow": ["127.0.0.0/8"], "path": True}])
+        self.bono = self.start()
         self.bono.wait_for_targets(site_a="UP")
         self.edges = {"ws": f"ws://{NAME}:5062", "wss": f"wss://{NAME}:5063"}
         self.names = {NAME: edge, OTHER_NAME: edge}
@@ -134,6 +135,38 @@ def test_call_to_a_phone_that_cannot_do_the_media_of_browsers_ends_with_its_answ
     phone.wait_for("CALL_CLOSED", 1)
     web.close()
     phone.stop()
+
+
+def test_page_that_is_closed_is_away_and_called_again_when_it_is_back(scene):
+    caller = scene.phone("sipjs", "gus").register()
+    web = scene.phone("jssip", "fay").register()
+    flows = scene.bono.status()["flows"]["wss"]
+    web.close()
+    until(lambda: scene.bono.status()["flows"]["wss"] == flows - 1, "the flow to go")
+    caller.call("fay")
+    assert caller.wait_for_call("failed") == "480"
+    web = scene.phone("jssip", "fay").register()
+    talk(caller, web)
+    caller.hang_up()
+    web.wait_for_call("ended")
+    for page in (caller, web):
+        page.unregister()
+        page.close()
+
+
+def test_jssip_comes_back_by_itself_after_a_restart(lab):
+    scene = BrowserScene(lab)
+    web = scene.phone("jssip", "ann").register()
+    other = scene.phone("sipjs", "ben", "ws").register()
+    scene.bono.kill()
+    for page in (web, other):
+        page.wait_for("disconnected")
+    scene.bono = scene.start()
+    web.wait_for("registered", 2)
+    other.run("phone.ua.reconnect()")       # left to the page by SIP.js
+    other.wait_for("connected", 2)
+    other.register()
+    talk(other, web)
 
 
 # ---- who is not let in, and who does not come in ----
