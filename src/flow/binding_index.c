@@ -150,8 +150,8 @@ static void identity_leave(struct binding_index *index, struct identity *identit
 		hash_table_insert(&index->identities, &next->by_uri, identity->by_uri.hash);
 }
 
-struct identity *binding_index_find_identity(const struct binding_index *index,
-                                             const struct flow *flow, const struct uri *wanted)
+static struct identity *find_as_written(const struct binding_index *index, const struct flow *flow,
+                                        const struct uri *wanted)
 {
 	struct identity *first = NULL, *identity;
 	struct name_addr known;
@@ -174,6 +174,23 @@ struct identity *binding_index_find_identity(const struct binding_index *index,
 		identity = identity->next;
 	} while (identity != first && ++looked_at < IDENTITIES_LOOKED_AT_MAX);
 	return NULL;
+}
+
+struct identity *binding_index_find_identity(const struct binding_index *index,
+                                             const struct flow *flow, const struct uri *wanted)
+{
+	struct identity *found = find_as_written(index, flow, wanted);
+	struct uri bare = *wanted;
+
+	if (found != NULL || (wanted->scheme != URI_SIP && wanted->scheme != URI_SIPS))
+		return found;
+	/* Phones write ";transport=tcp" into From, and others call them by it. That says how to get there, not who it
+	 * is (RFC 3261 10.3 step 5). */
+	if (slice_is_empty(bare.params) && slice_is_empty(bare.headers) && bare.port == 0)
+		return NULL;
+	bare.params = bare.headers = SLICE_NONE;
+	bare.port = 0;
+	return find_as_written(index, flow, &bare);
 }
 
 /* ---- bindings ---- */

@@ -10,7 +10,7 @@ from .bono import Bono, program
 from .browser import Browser, PhonePages, WebPhone
 from .certificates import Authority
 from .crowd import Crowd
-from .kamailio import KamailioEdge, KamailioSprout
+from .kamailio import KamailioEdge, KamailioScscf, KamailioSprout
 from .knot import Knot, LyingServer
 from .lab import Lab
 from .linphone import Linphone
@@ -24,7 +24,7 @@ from .wait import until
 from .web import BrokenWeb, Refused, WebClient
 
 __all__ = [
-    "Authority", "Baresip", "Block", "Bono", "BrokenWeb", "Browser", "Client", "Crowd", "KamailioEdge",
+    "Authority", "Baresip", "Block", "Bono", "BrokenWeb", "Browser", "Client", "Crowd", "KamailioEdge", "KamailioScscf",
     "KamailioSprout", "Knot", "Lab", "Linphone", "LyingServer", "Message", "PhonePages", "Ports", "Process",
     "Refused", "Scene", "ScriptedSprout", "Sipp", "SproutSim", "TcpClient", "TlsClient", "UdpClient", "WebClient",
     "WebPhone", "host_port", "program", "request", "response", "token_of", "until",

@@ -57,8 +57,8 @@ class Baresip(Process):
 
     def __init__(self, lab, user, edge, transport="udp", domain="example.net", answer="auto",
                  password="secret", regint=60, tone_s=1, ip=None, listen=None, ca=None, second=None,
-                 web=False):
-        """ca: the root by which it judges the edge over TLS (the chain, no name). second: (edge, transport) of a second flow, reg-id 2.
+                 web=False, also=()):
+        """also: further users of this phone, over the same socket. ca: the root by which it judges the edge over TLS (the chain, no name). second: (edge, transport) of a second flow, reg-id 2.
         web: media as browsers have it, ICE and DTLS-SRTP."""
         self.user, self.domain = user, domain
         self.ip = ip or lab.client_ip()     # of its control port, and of SIP unless `listen` says another
@@ -76,9 +76,10 @@ class Baresip(Process):
         if second is not None:
             ways.append(f'outbound2="sip:{host_port(second[0])};transport={second[1]}"')
         media = ";medianat=ice;mediaenc=dtls_srtp" if web else ""
-        (directory / "accounts").write_text(
-            f"<sip:{user}@{domain};transport={transport}>;auth_user={user};auth_pass={password};"
-            f"{';'.join(ways)};sipnat=outbound;regint={regint};answermode={answer}{media}\n")
+        (directory / "accounts").write_text("".join(
+            f"<sip:{name}@{domain};transport={transport}>;auth_user={name};auth_pass={password};"
+            f"{';'.join(ways)};sipnat=outbound;regint={regint};answermode={answer}{media}\n"
+            for name in (user, *also)))
         write_tone(directory / "tone.wav", tone_s)
         (directory / "contacts").write_text("")
         (directory / "uuid").write_text(str(uuid.uuid4()))
@@ -142,6 +143,10 @@ class Baresip(Process):
 
     def call(self, user):
         self.command("dial", f"sip:{user}@{self.domain}")
+
+    def be(self, user):
+        """The user of this phone that calls from now on."""
+        self.command("uafind", f"sip:{user}@{self.domain}")
 
     def hang_up(self):
         self.command("hangup")

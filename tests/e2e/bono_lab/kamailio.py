@@ -1,6 +1,7 @@
 """Kamailio, Debian's package: as the Sprouts of a site, and as the edge that our tests are tried on."""
 
 import pathlib
+import re
 import subprocess
 
 from .process import Process
@@ -106,3 +107,18 @@ class KamailioEdge(Kamailio):
         template = HERE.parent / "bench" / "kamailio-edge.cfg.in"
         super().__init__(lab, "kamailio-edge", template, IP=self.ip, WORKERS=2,
                          TARGETS=lab.path("dispatcher.list"))
+
+
+class KamailioScscf(Kamailio):
+    """A registrar that answers as an S-CSCF does; what it saw stands in its log."""
+
+    def __init__(self, lab, ip):
+        self.ip = ip
+        super().__init__(lab, "kamailio-scscf", HERE / "kamailio" / "scscf.cfg.in", IP=ip)
+
+    def seen(self, *words):
+        """What it told of messages, oldest first: the lines that have all these words, as mappings."""
+        lines = [line.partition("SEEN ")[2] for line in self.log().decode("utf-8", "replace").splitlines()
+                 if "SEEN " in line]
+        return [dict(re.findall(r"(\w+)=(.*?)(?= \w+=|$)", line)) for line in lines
+                if all(word in line for word in words)]

@@ -40,6 +40,24 @@ version_check_url_root=
 """
 
 
+ACCOUNT = """
+[auth_info_{index}]
+username={user}
+userid={user}
+passwd={password}
+domain={domain}
+realm={domain}
+
+[proxy_{index}]
+reg_proxy=<sip:{edge}>
+reg_route=<sip:{edge};lr>
+reg_identity="{user}" <sip:{user}@{domain}>
+reg_expires=600
+reg_sendregister=1
+publish=0
+"""
+
+
 class Linphone(Process):
     """A user that answers every call, registered through the edge.
 
@@ -49,11 +67,17 @@ class Linphone(Process):
     count = 0
 
     def __init__(self, lab, user, edge, transport="tls", ca="/nowhere", domain="example.net",
-                 password="secret"):
+                 password="secret", also=None):
+        """also: a list of further users. Then the edge stands in their configuration as a Route, too: without one
+        linphone sends its calls where Service-Route says, and not by the edge."""
         self.user, self.domain = user, domain
         home = lab.path(f"linphone-{user}")
         (home / ".local" / "share" / "linphone").mkdir(parents=True)
-        (home / "rc").write_text(CONFIG.format(ip=lab.client_ip(), user=user, ca=ca))
+        users = [] if also is None else [user, *also]
+        (home / "rc").write_text(CONFIG.format(ip=lab.client_ip(), user=user, ca=ca) + "".join(
+            ACCOUNT.format(index=index, user=name, domain=domain, password=password,
+                           edge=f"{host_port(edge)};transport={transport}")
+            for index, name in enumerate(users)))
         Linphone.count += 1
         pipe = f"bono-linphone-{os.getpid()}-{Linphone.count}"
         self.socket_path = f"/tmp/{pipe}"   # it knows no other directory
@@ -67,8 +91,9 @@ class Linphone(Process):
         self.words = home / "log"
         lab.add(self)
         until(self.connect, f"socket of {self.name}:\n{self.tail()}")
-        self.ask("register", f"sip:{user}@{domain}",
-                 f"sip:{host_port(edge)};transport={transport}", password, user)
+        if not users:
+            self.ask("register", f"sip:{user}@{domain}",
+                     f"sip:{host_port(edge)};transport={transport}", password, user)
 
     def connect(self):
         assert self.alive(), f"{self.name} ended:\n{self.tail()}"

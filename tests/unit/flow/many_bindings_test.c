@@ -441,7 +441,7 @@ static void an_identity_is_known_in_whatever_spelling_and_only_on_its_own_flow(v
 {
 	static const struct {
 		const char *associated, *preferred;
-		bool equal; /* RFC 3261 19.1.4, RFC 3966 5 */
+		bool equal; /* RFC 3261 19.1.4, RFC 3966 5; or the address-of-record, 10.3 step 5 */
 	} cases[] = {
 		{"<sip:bob@example.net>", "<sip:bob@EXAMPLE.NET>", true},
 		{"<sip:bob@example.net>", "<sip:%62ob@example.net>", true},
@@ -449,8 +449,10 @@ static void an_identity_is_known_in_whatever_spelling_and_only_on_its_own_flow(v
 		{"<sip:bob@example.net>", "<sip:bob@example.net;x=1>", true},
 		{"<sip:bob@example.net>", "<sip:Bob@example.net>", false},
 		{"<sip:bob@example.net>", "<sips:bob@example.net>", false},
-		{"<sip:bob@example.net>", "<sip:bob@example.net:5060>", false},
-		{"<sip:bob@example.net>", "<sip:bob@example.net;user=phone>", false},
+		{"<sip:bob@example.net>", "<sip:bob@example.net:5060>", true},
+		{"<sip:bob@example.net>", "<sip:bob@example.net;user=phone>", true},
+		{"<sip:bob@example.net>", "<sip:bob@example.net;transport=tcp>", true},
+		{"<sip:bob@example.net;user=phone>", "<sip:bob@example.net>", false},
 		{"<sip:+1555@example.net;user=phone>", "<sip:+1555@example.net;USER=Phone>", true},
 		{"<tel:+1555123>", "<tel:+1-555-(123)>", true},
 		{"<tel:+1555123>", "<tel:+1555124>", false},
