@@ -557,6 +557,7 @@ void tls_worker_destroy(struct transport *transport)
 	BIO_free(worker->bio);
 	memory_free(worker->staged);
 	memory_free(worker->join);
+	OPENSSL_cleanse(&worker->ticket_today, sizeof(worker->ticket_today));
 	memory_free(worker);
 	transport->tls = NULL;
 }

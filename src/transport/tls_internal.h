@@ -23,6 +23,12 @@ struct ticket_key {
 	unsigned char cipher[TICKET_SECRET_BYTES], mac[TICKET_SECRET_BYTES];
 };
 
+/* Of a worker: the random key of this half day, so that not each handshake makes it anew. */
+struct ticket_today {
+	uint64_t serial, day; /* of which keys; serial 0: nothing yet */
+	struct ticket_key key;
+};
+
 struct ticket_keys;
 /* Of the file; or, path NULL, those of `previous`, or random ones. -EINVAL: said through on_fault. */
 int ticket_keys_load(const char *path, struct ticket_keys *previous,
@@ -129,7 +135,8 @@ struct tls_worker {            /* of one transport */
 	struct list shaking;
 	struct timer shake_soon;
 	struct list sessions; /* the last used first */
-	char note[NOTE_MAX];  /* of verify_peer: what was wrong with whose certificate */
+	struct ticket_today ticket_today;
+	char note[NOTE_MAX]; /* of verify_peer: what was wrong with whose certificate */
 	uint64_t log_window_ms;
 	unsigned logged, unlogged;
 };

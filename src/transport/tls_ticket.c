@@ -10,6 +10,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,11 +30,15 @@
 
 struct ticket_keys {
 	struct snapshot snapshot;
+	uint64_t
+		serial; /* no other keys have it, though they may come to stand where these stood */
 	bool random;
 	unsigned char secret[TICKET_SECRET_BYTES]; /* random */
 	struct ticket_key keys[TLS_TICKET_KEYS_MAX];
 	unsigned count;
 };
+
+static atomic_uint_fast64_t serials;
 
 static void free_keys(struct snapshot *snapshot)
 {
@@ -153,6 +158,7 @@ int ticket_keys_load(const char *path, struct ticket_keys *previous,
 	if (keys == NULL)
 		return -ENOMEM;
 	snapshot_init(&keys->snapshot, free_keys);
+	keys->serial = atomic_fetch_add(&serials, 1) + 1;
 	keys->random = path == NULL;
 	if (!keys->random)
 		fault = read_file(keys, path);
@@ -193,17 +199,32 @@ static bool derive(const struct ticket_keys *keys, uint64_t day, struct ticket_k
 	return true;
 }
 
-static bool key_to_encrypt(const struct ticket_keys *keys, struct ticket_key *out)
+static bool derive_today(const struct ticket_keys *keys, uint64_t day, struct ticket_today *today,
+                         struct ticket_key *out)
+{
+	if (today->serial != keys->serial || today->day != day) {
+		today->serial = 0;
+		if (!derive(keys, day, &today->key))
+			return false;
+		today->serial = keys->serial;
+		today->day = day;
+	}
+	*out = today->key;
+	return true;
+}
+
+static bool key_to_encrypt(const struct ticket_keys *keys, struct ticket_today *today,
+                           struct ticket_key *out)
 {
 	if (keys->random)
-		return derive(keys, clock_wall_ms() / ROTATE_MS, out);
+		return derive_today(keys, clock_wall_ms() / ROTATE_MS, today, out);
 	*out = keys->keys[0];
 	return true;
 }
 
 /* *renew: by a key that goes. */
 static bool key_to_decrypt(const struct ticket_keys *keys, const unsigned char *name,
-                           struct ticket_key *out, bool *renew)
+                           struct ticket_today *today, struct ticket_key *out, bool *renew)
 {
 	const uint64_t day = clock_wall_ms() / ROTATE_MS;
 	const unsigned count = keys->random ? 2 : keys->count;
@@ -211,7 +232,8 @@ static bool key_to_decrypt(const struct ticket_keys *keys, const unsigned char *
 	for (unsigned i = 0; i < count; i++) {
 		if (!keys->random)
 			*out = keys->keys[i];
-		else if (!derive(keys, day - i, out))
+		else if (i == 0 ? !derive_today(keys, day, today, out)
+		                : !derive(keys, day - i, out))
 			return false;
 		*renew = i > 0;
 		if (CRYPTO_memcmp(out->name, name, TICKET_NAME_BYTES) == 0)
@@ -261,17 +283,19 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
                      EVP_MAC_CTX *mac, int encrypt)
 {
 	const struct ticket_keys *keys = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), context_index());
+	const struct connection *connection = SSL_get_app_data(ssl);
+	struct ticket_today *today = &connection->transport->tls->ticket_today;
 	struct ticket_key key;
 	bool renew = false;
 	int answer = -1;
 
 	if (encrypt) {
-		if (key_to_encrypt(keys, &key) && RAND_bytes(iv, 16) == 1 &&
+		if (key_to_encrypt(keys, today, &key) && RAND_bytes(iv, 16) == 1 &&
 		    set_up(&key, iv, cipher, mac, 1)) {
 			memcpy(name, key.name, TICKET_NAME_BYTES);
 			answer = 1;
 		}
-	} else if (!key_to_decrypt(keys, name, &key, &renew)) {
+	} else if (!key_to_decrypt(keys, name, today, &key, &renew)) {
 		answer = 0;
 	} else if (set_up(&key, iv, cipher, mac, 0)) {
 		/* RFC 8446 C.4: a ticket of 1.3 is used once */

@@ -426,6 +426,23 @@ static void session_is_taken_up_over_a_reload(void **state)
 	assert_int_equal(results(scene, SIDE_ACCESS, TLS_RESULT_RESUMED), 4);
 }
 
+/* The book before is gone, and the next one often stands where it stood. */
+static void random_keys_made_anew_open_nothing_of_before(void **state)
+{
+	struct tls_scene *scene = *state;
+
+	for (unsigned i = 0; i < 8; i++) {
+		assert_false(reconnect(scene, ACCESS_TLS, TLS1_3_VERSION, NULL));
+		assert_true(reconnect(scene, ACCESS_TLS, TLS1_3_VERSION, NULL));
+		transport_set_tls(scene->stage->transport, NULL);
+		snapshot_release(tls_book_snapshot(scene->book));
+		scene->book = NULL;
+		assert_int_equal(scene_load(scene, &scene->book), 0);
+		transport_set_tls(scene->stage->transport, scene->book);
+	}
+	forget_session();
+}
+
 /* Another node with the same file: another book, nothing else in common. */
 static void nodes_that_share_keys_take_up_each_others_sessions(void **state)
 {
@@ -555,6 +572,7 @@ int main(void)
 		tls_test_closed(optional_client_certificate_may_be_missing_and_not_bad),
 		tls_test_closed(only_named_peers_enter_from_wherever_they_come),
 		tls_test(session_is_taken_up_over_a_reload),
+		tls_test(random_keys_made_anew_open_nothing_of_before),
 		tls_test_closed(nodes_that_share_keys_take_up_each_others_sessions),
 		tls_test_closed(session_of_another_listener_proves_nothing),
 		tls_test_closed(certificate_is_chosen_by_the_name_asked_for),
