@@ -4,6 +4,7 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
+DOC = $(PREFIX)/share/doc/bono
 DESTDIR ?=
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 20
@@ -249,9 +250,16 @@ format: ## lay out all C sources by .clang-format
 	@scripts/deps install clang-format
 	@clang-format -i $(SOURCES)
 install: all ## install to DESTDIR=, PREFIX=/usr/local; the configuration to SYSCONFDIR=/etc
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/bono $(DESTDIR)$(SYSCONFDIR)/bono
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(DOC)/docs $(DESTDIR)$(DOC)/conf $(DESTDIR)$(DOC)/sipp-scenarios \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(SYSCONFDIR)/bono
 	install -m 0755 $(PROGRAMS:%=$(BUILD)/%) $(DESTDIR)$(PREFIX)/bin/
-	install -m 0644 README.md LICENSE $(wildcard docs/*.md) conf/bono.yaml $(DESTDIR)$(PREFIX)/share/doc/bono/
+	@# laid out as here, so that the links in them hold
+	install -m 0644 README.md LICENSE $(DESTDIR)$(DOC)/
+	install -m 0644 $(wildcard docs/*.md) $(DESTDIR)$(DOC)/docs/
+	install -m 0644 conf/bono.yaml $(DESTDIR)$(DOC)/conf/
+	install -m 0644 $(wildcard sipp-scenarios/*) $(DESTDIR)$(DOC)/sipp-scenarios/
+	sed 's,@BIN@,$(PREFIX)/bin,; s,@CONF@,$(SYSCONFDIR)/bono,; s,@DOC@,$(DOC),' conf/bono.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/bono.service
 	@# the operator's own configuration is never written over
 	test -e $(DESTDIR)$(SYSCONFDIR)/bono/bono.yaml || install -m 0644 conf/bono.yaml $(DESTDIR)$(SYSCONFDIR)/bono/
 clean: ## remove what was built

@@ -77,9 +77,10 @@ json_t *site_json(const struct admin *admin, const struct view *view, unsigned i
 			json_decref(targets);
 			return NULL;
 		}
-	return json_pack("{s:s, s:s, s:b, s:b, s:f, s:o, s:o}", "name", site->name, "state",
+	return json_pack("{s:s, s:s, s:b, s:b, s:f, s:f, s:o, s:o}", "name", site->name, "state",
 	                 site_state_name(site->state), "local", site->local, "serving",
-	                 view->serving == (int)index, "share",
+	                 view->serving == (int)index, "new_work",
+	                 site->share / (double)VIEW_SHARE_ALL, "share",
 	                 round(rates_share(admin->rates, view, index) * 1000) / 1000, "operator",
 	                 word_json(admin, site->name, ""), "targets", targets);
 }
@@ -122,13 +123,14 @@ static json_t *rates_json(const struct admin *admin)
 /* json_pack takes the parts ("o") and fails with NULL when one of them is. */
 json_t *status_json(struct admin *admin)
 {
-	return json_pack("{s:s, s:s, s:s, s:I, s:s, s:b, s:b, s:o, s:o, s:I, s:o, s:o}", "node",
-	                 admin->node, "site", admin->site, "version", BONO_VERSION, "uptime_s",
-	                 (json_int_t)((clock_now_us() - admin->started_us) / 1000000),
+	return json_pack("{s:s, s:s, s:s, s:I, s:s, s:b, s:b, s:o, s:o, s:I, s:o, s:o, s:b}",
+	                 "node", admin->node, "site", admin->site, "version", BONO_VERSION,
+	                 "uptime_s", (json_int_t)((clock_now_us() - admin->started_us) / 1000000),
 	                 "config_hash", admin->config_hash, "ready",
 	                 admin->source.ready(admin->arg), "draining",
 	                 admin->source.draining(admin->arg), "sites", sites_json(admin), "flows",
 	                 flows_json(admin), "registrations",
 	                 (json_int_t)metrics_total(admin->registry, METRIC_REGISTRATIONS), "rates",
-	                 rates_json(admin), "certificates", certificates_json(admin));
+	                 rates_json(admin), "certificates", certificates_json(admin), "tls_loaded",
+	                 metrics_total(admin->registry, METRIC_TLS_RELOAD_SUCCESS) != 0);
 }

@@ -69,16 +69,22 @@ static void work(struct ralf *ralf);
 
 /* ---- endpoints ---- */
 
-static void endpoint_failed(struct ralf *ralf, unsigned index)
+/* status: its answer, 0: none. */
+static void endpoint_failed(struct ralf *ralf, unsigned index, int status)
 {
 	struct endpoint *endpoint = &ralf->endpoints[index];
 	const uint64_t now = loop_now_ms(ralf->loop);
+	char answer[32];
 
 	if (endpoint->rests_until_ms > now)
 		return; /* told by another posting of the same moment */
+	snprintf(answer, sizeof(answer), "answers %d", status);
 	if (endpoint->rest_ms == 0)
-		log_warning("charging: %s (%s:%u) does not take records", endpoint->settings->site,
-		            endpoint->settings->host, endpoint->settings->port);
+		log_warning("charging: the Ralf of %s (%s:%u) %s; records wait on the disk, or go "
+		            "to the "
+		            "next",
+		            endpoint->settings->site, endpoint->settings->host,
+		            endpoint->settings->port, status != 0 ? answer : "cannot be reached");
 	endpoint->rest_ms = endpoint->rest_ms == 0 ? REST_MIN_MS : endpoint->rest_ms * 2;
 	if (endpoint->rest_ms > REST_MAX_MS)
 		endpoint->rest_ms = REST_MAX_MS;
@@ -91,8 +97,9 @@ static void endpoint_well(struct ralf *ralf, unsigned index)
 	struct endpoint *endpoint = &ralf->endpoints[index];
 
 	if (endpoint->rest_ms != 0)
-		log_info("charging: %s (%s:%u) takes records again", endpoint->settings->site,
-		         endpoint->settings->host, endpoint->settings->port);
+		log_info("charging: the Ralf of %s (%s:%u) takes records again",
+		         endpoint->settings->site, endpoint->settings->host,
+		         endpoint->settings->port);
 	endpoint->rest_ms = 0;
 	endpoint->rests_until_ms = 0;
 }
@@ -168,7 +175,7 @@ static void on_answer(struct evhttp_request *request, void *arg)
 		count(ralf, CHARGING_REFUSED);
 		posting->state = POSTING_ENDED;
 	} else {
-		endpoint_failed(ralf, posting->endpoint);
+		endpoint_failed(ralf, posting->endpoint, status);
 		count(ralf, CHARGING_RETRIED);
 		posting->state = POSTING_WAITS;
 	}
@@ -277,7 +284,7 @@ static void work(struct ralf *ralf)
 		if (!choose_endpoint(ralf, &posting->endpoint, &wait_ms))
 			break;
 		if (!post(posting)) {
-			endpoint_failed(ralf, posting->endpoint);
+			endpoint_failed(ralf, posting->endpoint, 0);
 			timer_start(loop_timers(ralf->loop), &ralf->soon, 0);
 			return;
 		}

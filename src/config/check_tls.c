@@ -57,8 +57,9 @@ static const struct config_tls *named_profile(const struct check *check, const s
 		if (words_are_near(name, check->config->tls[i].name))
 			suggestion = check->config->tls[i].name;
 	fault_at(check->faults, check_mark_in(map, "tls"),
-	         "unknown TLS profile, expected a name that stands under \"tls\", found \"%s\"%s%s%s", name,
-	         suggestion != NULL ? ": did you mean \"" : "",
+	         "unknown TLS profile, expected a name that stands under \"tls\", found "
+	         "\"%s\"%s%s%s",
+	         name, suggestion != NULL ? ": did you mean \"" : "",
 	         suggestion != NULL ? suggestion : "", suggestion != NULL ? "\"?" : "");
 	return NULL;
 }

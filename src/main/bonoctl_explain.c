@@ -171,8 +171,11 @@ static void print_verdict(const json_t *answer)
 		       text_of(target, "state"), text_of(target, "since"),
 		       text_of(target, "reason"));
 	else
-		printf("%s is %s, it has %.1f%% of the requests", text_of(of, "name"),
-		       text_of(of, "state"), 100 * json_number_value(json_object_get(of, "share")));
+		printf("%s is %s, it is given %.1f%% of new requests and had %.1f%% of the last 10 "
+		       "s",
+		       text_of(of, "name"), text_of(of, "state"),
+		       100 * json_number_value(json_object_get(of, "new_work")),
+		       100 * json_number_value(json_object_get(of, "share")));
 	if (json_is_object(word)) {
 		printf("; operator says %s", text_of(word, "word"));
 		if (json_is_string(json_object_get(word, "until")))

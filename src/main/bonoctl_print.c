@@ -143,21 +143,24 @@ static void fill_site(const json_t *site, struct row *row)
 
 	set_cell(row, 0, text_of(site, "name"));
 	set_cell(row, 1, is_true(site, "local") ? "local" : "remote");
-	set_cell(row, 5, text_of(site, "state"));
-	set_word(row, 6, site);
+	set_cell(row, 6, text_of(site, "state"));
+	set_word(row, 7, site);
 	set_cell(row, 2, is_true(site, "serving") ? "yes" : "no");
 	snprintf(text, sizeof(text), "%.1f%%",
-	         100 * json_number_value(json_object_get(site, "share")));
+	         100 * json_number_value(json_object_get(site, "new_work")));
 	set_cell(row, 3, text);
-	snprintf(text, sizeof(text), "%u of %zu up", count_up(targets), json_array_size(targets));
+	snprintf(text, sizeof(text), "%.1f%%",
+	         100 * json_number_value(json_object_get(site, "share")));
 	set_cell(row, 4, text);
+	snprintf(text, sizeof(text), "%u of %zu up", count_up(targets), json_array_size(targets));
+	set_cell(row, 5, text);
 }
 
 void bonoctl_print_sites(const json_t *status)
 {
-	static const char *const heads[] = {"SITE",    "WHERE", "SERVING", "SHARE",
-	                                    "TARGETS", "STATE", "OPERATOR"};
-	static const struct table table = {7, heads, fill_site};
+	static const char *const heads[] = {"SITE",      "WHERE",   "SERVING", "NEW WORK",
+	                                    "LAST 10 S", "TARGETS", "STATE",   "OPERATOR"};
+	static const struct table table = {8, heads, fill_site};
 
 	print_table(&table, json_object_get(status, "sites"));
 }
@@ -186,6 +189,9 @@ void bonoctl_print_status(const json_t *status)
 	if (json_array_size(json_object_get(status, "certificates")) > 0) {
 		putchar('\n');
 		bonoctl_print_certificates(json_object_get(status, "certificates"));
+		if (json_is_false(json_object_get(status, "tls_loaded")))
+			puts("problem: what is in their files now was refused; bonoctl reload tls "
+			     "tells why");
 	}
 }
 

@@ -32,7 +32,7 @@ static const struct {
 	const char *name, *words;
 } ends[DECISION_ENDS] = {
 	[DECISION_REFUSED] = {"refused", "refused"},
-	[DECISION_RESET] = {"reset", "reset the connection"},
+	[DECISION_RESET] = {"reset", "broke the connection"},
 	[DECISION_SILENT] = {"silent", "silent"},
 	[DECISION_TIMED_OUT] = {"timed_out", "timed out"},
 	[DECISION_NOT_SENT] = {"not_sent", "could not be asked"},

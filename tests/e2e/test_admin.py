@@ -222,6 +222,8 @@ def test_ctl_status_is_the_page(scene):
 def test_ctl_sites_and_targets(scene):
     code, out, _ = scene.bono.ctl("sites")
     assert code == 0 and "site-a" in out and "site-b" in out
+    assert re.search(r"^site-a +local +yes +100\.0% ", out, re.MULTILINE), out
+    assert re.search(r"^site-b +remote +no +0\.0% ", out, re.MULTILINE), out
     code, out, _ = scene.bono.ctl("targets")
     assert code == 0
     for name in ("site-a/sprout-1", "site-a/sprout-2", "site-b/sprout-1", "site-b/sprout-2"):

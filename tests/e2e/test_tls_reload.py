@@ -193,6 +193,7 @@ def test_reload_by_hand_takes_a_good_one_and_keeps_the_old_for_a_bad_one(lab, au
     assert "profile public: " in out and "expired" in out
     assert "what was there before goes on" in err
     assert served_serial(lab) == second.serial
+    assert "problem: what is in their files now was refused" in bono.ctl("status")[1]
     code, out, _ = bono.ctl("-o", "json", "reload", "tls")
     assert code == 1 and '"loaded": false' in out
     metrics = bono.metrics()
@@ -204,6 +205,7 @@ def test_reload_by_hand_takes_a_good_one_and_keeps_the_old_for_a_bad_one(lab, au
     assert bono.ctl("reload", "tls")[0] == 0
     assert served_serial(lab) == third.serial
     assert bono.metrics().sum("bono_tls_reload_success") == 1
+    assert "refused" not in bono.ctl("status")[1]
 
 
 def test_hangup_reads_the_files_again(lab, authority):

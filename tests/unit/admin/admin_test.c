@@ -92,11 +92,12 @@ static void status_is_as_promised(void **state)
 	assert_int_equal(json_integer_value(json_object_get(json_object_get(json, "flows"), "udp")),
 	                 5);
 	assert_int_equal(json_object_size(json_object_get(json, "rates")), 3);
-	assert_int_equal(json_object_size(json), 12);
+	assert_int_equal(json_object_size(json), 13);
 	site = json_array_get(json_object_get(json, "sites"), 0);
 	assert_string_equal(json_string_value(json_object_get(site, "name")), "site-a");
 	assert_true(json_is_true(json_object_get(site, "local")));
 	assert_true(json_is_true(json_object_get(site, "serving")));
+	assert_float_equal(json_number_value(json_object_get(site, "new_work")), 1.0, 0.0001);
 	target = json_array_get(json_object_get(site, "targets"), 0);
 	assert_int_equal(json_object_size(target), 13);
 	assert_string_equal(json_string_value(json_object_get(target, "site")), "site-a");

@@ -199,8 +199,12 @@ static inline void set_view(struct stage *stage)
 	static const char *const sites[] = {"site-a", "site-b"};
 
 	for (unsigned i = 0; i < 2; i++) {
-		stage->sites[i] = (struct view_site){
-			.name = sites[i], .local = i == 0, .first = i, .count = 1, .usable = true};
+		stage->sites[i] = (struct view_site){.name = sites[i],
+		                                     .local = i == 0,
+		                                     .first = i,
+		                                     .count = 1,
+		                                     .usable = true,
+		                                     .share = i == 0 ? VIEW_SHARE_ALL : 0};
 		stage->targets[i] = (struct view_target){.id = i,
 		                                         .site = i,
 		                                         .name = "sprout-1",

@@ -117,7 +117,7 @@ static void all_of_it_can_be_said(void **state)
 static void the_profile_of_peers_is_one_of_tls(void **state)
 {
 	struct config *config = sound("tls: { interconnect: { ca: /etc/ca.pem } }\n"
-				      "peers: { tls: interconnect }\n");
+	                              "peers: { tls: interconnect }\n");
 
 	assert_string_equal(config->peers_tls, "interconnect");
 	config_free(&config);
@@ -184,8 +184,7 @@ static void flow_timers_are_whole_seconds(void **state)
 
 static void registrations_are_subscribed_to_for_whole_seconds(void **state)
 {
-	struct config *config =
-		sound("registration: { subscribe: true, subscribe_expires: 2h }\n");
+	struct config *config = sound("registration: { subscribe: true, subscribe_expires: 2h }\n");
 
 	assert_true(config->reg_subscribe);
 	assert_int_equal(config->reg_subscribe_expires_ms, 7200000);

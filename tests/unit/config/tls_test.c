@@ -334,7 +334,8 @@ static void origins_are_as_browsers_print_them(void **state)
 static void a_site_is_all_tls_or_not_at_all(void **state)
 {
 	assert_fault("    tls: client\n", "    tls: nobody\n",
-	             "f:13:10: unknown TLS profile, expected a name that stands under \"tls\", found \"nobody\"");
+	             "f:13:10: unknown TLS profile, expected a name that stands under \"tls\", "
+	             "found \"nobody\"");
 	assert_fault("    tls: client\n", "    tls: client\n    plaintext: allowed\n",
 	             "f:14:16: both \"tls\" and \"plaintext\", expected one of them, found both");
 	assert_fault(

@@ -78,7 +78,7 @@ static void overload_is_an_answer_that_was_not_taken(void **state)
 	world_answer(world, 2, "401 Unauthorized", "");
 	assert_told(
 		world,
-		"request r1: REGISTER: %s answered 503 after 0 ms, %s reset the connection after "
+		"request r1: REGISTER: %s answered 503 after 0 ms, %s broke the connection after "
 		"0 ms, %s answered 401 after 1 ms",
 		name_of(world, 0), name_of(world, 1), name_of(world, 2));
 }
