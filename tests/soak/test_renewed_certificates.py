@@ -5,7 +5,7 @@ import time
 from bono_lab.rotation import Rotation
 
 LAPS = 10
-GROWTH_KB = 4096
+GROWTH_KB = 4096        # half a KiB of each is its place among the events, which are kept up to a number
 
 
 def test_renewed_certificates(lab, size, tell):
