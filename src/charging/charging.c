@@ -200,8 +200,11 @@ static int build(struct charging *charging, struct metrics_registry *registry)
 	if (err != 0)
 		return err;
 	show(charging);
+	if (spool_records(charging->spool) > 0)
+		log_info("charging: %llu records of before wait to be posted",
+		         (unsigned long long)spool_records(charging->spool));
 	timer_start(loop_timers(charging->loop), &charging->sync, SYNC_MS);
-	return loop_start(charging->loop);
+	return loop_start(charging->loop); /* all of it is the thread's from here on */
 }
 
 int charging_start(const struct charging_settings *settings, struct metrics_registry *registry,
@@ -218,9 +221,6 @@ int charging_start(const struct charging_settings *settings, struct metrics_regi
 	err = build(charging, registry);
 	if (err != 0)
 		charging_stop(&charging);
-	else if (spool_records(charging->spool) > 0)
-		log_info("charging: %llu records of before wait to be posted",
-		         (unsigned long long)spool_records(charging->spool));
 	*out = charging;
 	return err;
 }
