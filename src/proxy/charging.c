@@ -159,17 +159,19 @@ static struct slice vector_of(const struct response_context *context, const stru
 	return message_header(request, "P-Charging-Vector", &value) ? value : SLICE_NONE;
 }
 
-/* The one whom we serve: who calls, or who is called. */
+/* The one whom we serve: who registers, calls, or is called. */
 static struct slice user_of(const struct message *request, bool terminating)
 {
 	struct name_addr address;
 	struct slice value;
 	struct uri uri;
 
-	if (!terminating)
+	if (message_method(request) == METHOD_REGISTER)
+		return message_to(request, &uri)->text;
+	if (!terminating) /* From says what its writer likes: no other is billed for it */
 		return message_address(request, HEADER_P_ASSERTED_IDENTITY, 0, &address)
 		               ? address.uri.text
-		               : message_from(request, &uri)->text;
+		               : SLICE_NONE;
 	if (message_header(request, "P-Called-Party-ID", &value) &&
 	    name_addr_parse(value, &address))
 		return address.uri.text;

@@ -24,7 +24,7 @@ struct lost_binding {
 	uint64_t key;
 	uint64_t due_ms;
 	uint32_t reg_id;
-	char *aor, *contact, *instance; /* owned */
+	char *aor, *contact, *instance, *username; /* owned */
 	char token[FLOW_TOKEN_TEXT_MAX];
 };
 
@@ -114,6 +114,7 @@ static void lost_free(struct lost_binding *lost)
 	memory_free(lost->aor);
 	memory_free(lost->contact);
 	memory_free(lost->instance);
+	memory_free(lost->username);
 	memory_free(lost);
 }
 
@@ -157,8 +158,10 @@ static struct lost_binding *lost_create(const struct flow *flow, const struct bi
 	lost->aor = slice_to_string(binding_aor(binding));
 	lost->contact = slice_to_string(binding_contact(binding));
 	lost->instance = slice_to_string(binding_instance(binding));
+	lost->username = slice_to_string(binding_username(binding));
 	snprintf(lost->token, sizeof(lost->token), "%s", flow_token_text(flow));
-	if (lost->aor != NULL && lost->contact != NULL && lost->instance != NULL)
+	if (lost->aor != NULL && lost->contact != NULL && lost->instance != NULL &&
+	    lost->username != NULL)
 		return lost;
 	lost_free(lost);
 	return NULL;
@@ -200,8 +203,17 @@ void proxy_on_client_back(struct proxy *proxy, uint64_t key)
 
 /* ---- the de-registration ---- */
 
+static void write_username(struct buffer *text, const struct lost_binding *lost, struct slice user,
+                           struct slice domain)
+{
+	if (lost->username[0] != '\0')
+		buffer_append_string(text, lost->username);
+	else
+		buffer_printf(text, "%.*s@%.*s", SLICE_ARGS(user), SLICE_ARGS(domain));
+}
+
 /* As the client's own would reach the registrar. It answers no challenge: the S-CSCF has to trust our word on the
- * standing of this user (TS 24.229 5.2.2 and 5.4.1.2), whose private identity is taken to be the one that
+ * standing of this user (TS 24.229 5.2.2 and 5.4.1.2). One who never named a private identity has that which
  * TS 23.003 13.3 derives from the public one. */
 static struct bytes *write_request(struct proxy *proxy, const struct lost_binding *lost)
 {
@@ -234,11 +246,13 @@ static struct bytes *write_request(struct proxy *proxy, const struct lost_bindin
 	              lost->aor, (unsigned long long)random_u64(), lost->aor,
 	              (unsigned long long)random_u64(), (unsigned long long)random_u64(),
 	              lost->contact, lost->instance, lost->reg_id, home);
+	buffer_append_string(&text, "Authorization: Digest username=\"");
+	write_username(&text, lost, user, domain);
 	buffer_printf(&text,
-	              "Authorization: Digest username=\"%.*s@%.*s\",realm=\"%.*s\",nonce=\"\","
+	              "\",realm=\"%.*s\",nonce=\"\","
 	              "uri=\"sip:%.*s\",response=\"\",integrity-protected=\"ip-assoc-yes\"\r\n"
 	              "Content-Length: 0\r\n\r\n",
-	              SLICE_ARGS(user), SLICE_ARGS(domain), SLICE_ARGS(domain), SLICE_ARGS(domain));
+	              SLICE_ARGS(domain), SLICE_ARGS(domain));
 	request = buffer_to_bytes(&text);
 	buffer_free(&text);
 	return request;

@@ -363,6 +363,27 @@ static void of_a_call_to_a_client_the_called_one_is_served(void **state)
 	assert_contains(records[0].text, " user=sip:user@example.net ");
 }
 
+/* A stranger's From names whom it likes. */
+static void who_is_not_known_is_not_named(void **state)
+{
+	struct world *world = *state;
+
+	world->settings.peers.emergency.uri = "sip:10.0.0.50:5062;transport=tcp;lr";
+	world->settings.peers.emergency.transport = TRANSPORT_TCP;
+	assert_true(address_parse(SLICE_LITERAL("10.0.0.50:5062"),
+	                          &world->settings.peers.emergency.address));
+	world_client_request(world, 1, "INVITE", "urn:service:sos", "e1", contact);
+	world_answer(world, 0, "200 OK", "");
+	assert_int_equal(record_count, 1);
+	assert_contains(records[0].text, "from=sip:user1@example.net ");
+	assert_contains(records[0].text, " user= ");
+	forget(world);
+	peer_request(world, TRUNK, "MESSAGE", "sip:user1@example.net", "t1",
+	             "P-Asserted-Identity: <tel:+15559>\r\n");
+	world_answer(world, 0, "200 OK", "");
+	assert_contains(records[0].text, " user=tel:+15559 ");
+}
+
 static void a_registration_makes_a_record_and_a_lost_one_none(void **state)
 {
 	struct world *world = *state;
@@ -445,6 +466,7 @@ int main(void)
 		charging_test(a_call_makes_one_record_for_each_of_its_steps),
 		charging_test(a_cancelled_call_makes_one_record),
 		charging_test(of_a_call_to_a_client_the_called_one_is_served),
+		charging_test(who_is_not_known_is_not_named),
 		charging_test(a_registration_makes_a_record_and_a_lost_one_none),
 		cmocka_unit_test(no_failed_allocation_leaks_a_word),
 	};

@@ -342,6 +342,25 @@ static void a_lost_flow_is_taken_off_the_registrar(void **state)
 	assert_int_equal(proxy_busy(world->proxy), 0);
 }
 
+/* A public identity may be of several private ones: our word is for that which registered. */
+static void it_is_taken_off_in_the_name_that_registered(void **state)
+{
+	struct world *world = *state;
+	struct phone phone = tcp_phone;
+	char lines[256];
+
+	snprintf(lines, sizeof(lines),
+	         "%sAuthorization: Digest username=\"private\\\"1@home\", realm=\"r\"\r\n",
+	         tcp_phone.lines);
+	phone.lines = lines;
+	registers(world, &phone, "t", REQUIRES);
+	lose(world, &phone);
+	world_walk(world, AFTER_MS + 1);
+	assert_int_equal(world->sent_count, 1);
+	assert_contains(world_header(world->sent[0].text, "Authorization"),
+	                "Digest username=\"private\\\"1@home\",realm=\"example.net\"");
+}
+
 static void it_goes_to_the_next_sprout_when_one_is_down(void **state)
 {
 	struct world *world = *state;
@@ -521,6 +540,7 @@ int main(void)
 		outbound_test(what_is_for_a_client_that_went_elsewhere_is_passed_there),
 		outbound_test(what_another_worker_passes_with_a_key_reaches_the_client_here),
 		outbound_test(a_lost_flow_is_taken_off_the_registrar),
+		outbound_test(it_is_taken_off_in_the_name_that_registered),
 		outbound_test(it_goes_to_the_next_sprout_when_one_is_down),
 		outbound_test(a_client_that_comes_back_is_left_alone),
 		outbound_test(only_outbound_bindings_are_taken_off),

@@ -113,6 +113,8 @@ static void another_private_identity_is_not_vouched_for(void **state)
 		DIGEST("v") DIGEST("u"),
 		"Authorization: Digest username=\"u\", username=\"v\", response=\"abc\"\r\n",
 		"Authorization: Digest realm=\"r\", response=\"abc\"\r\n",
+		"Authorization: Digest username=\"u\", username=\"u\", username=\"u\", "
+		"username=\"u\", username=\"u\", response=\"abc\"\r\n",
 	};
 	struct world *world = *state;
 
