@@ -34,7 +34,8 @@ static bool has_response(const struct incoming *in)
 	return false;
 }
 
-/* A refresh without credentials: ours name the private identity that the registrar knows (24.229 5.2.2.5). */
+/* A refresh without credentials: ours name the private identity that the registrar knows (24.229 5.2.2.5). -EINVAL: a
+ * Request-URI that would not stay between its quotes, which no grammar allows. */
 static int add_credentials(struct incoming *in, const struct binding *binding)
 {
 	struct buffer value;
@@ -45,6 +46,8 @@ static int add_credentials(struct incoming *in, const struct binding *binding)
 	if (message_header(in->message, "Authorization", &line))
 		return 0;
 	message_request_uri(in->message, &uri);
+	if (slice_index(uri.text, '"') >= 0 || slice_index(uri.text, '\\') >= 0)
+		return -EINVAL;
 	buffer_init(&value);
 	buffer_printf(&value,
 	              "Digest username=\"%.*s\", realm=\"%.*s\", nonce=\"\", uri=\"%.*s\", "

@@ -99,6 +99,33 @@ static void credentials_are_pending_until_their_owner_is_registered_here(void **
 	                    "\"ip-assoc-yes\"");
 }
 
+/* Our own credentials quote the Request-URI: it must not write in them. */
+static void nothing_of_a_request_uri_becomes_a_credential(void **state)
+{
+	static const char *const uris[] = {
+		"sip:example.net;a=b\\", "sip:example.net;a=\",username=\"v\",b=\"",
+		"sip:example.net\\;a=,username=v,b", "sip:u\\@example.net", "sip:u\"@example.net"};
+	struct hop hop = world_client_hop(1);
+	struct world *world = *state;
+
+	register_as(world, "a", DIGEST("u"), true);
+	for (unsigned i = 0; i < ARRAY_LENGTH(uris); i++) {
+		char text[1024];
+
+		world_forget_sent(world);
+		snprintf(text, sizeof(text),
+		         "REGISTER %s SIP/2.0\r\n"
+		         "Via: SIP/2.0/UDP 192.0.2.1:10001;branch=z9hG4bKq%u;rport\r\n"
+		         "From: <sip:user1@example.net>;tag=f\r\nTo: <sip:user1@example.net>\r\n"
+		         "Call-ID: q%u\r\nCSeq: 1 REGISTER\r\n"
+		         "Contact: <sip:user1@192.0.2.1:10001>\r\nContent-Length: 0\r\n\r\n",
+		         uris[i], i, i);
+		world_packet(world, &hop, text);
+		assert_int_equal(world->sent_count, 1);
+		assert_status(world, 0, "400");
+	}
+}
+
 /* Whoever else speaks over this flow proves himself, in whatever way he writes the name of its owner. */
 static void another_private_identity_is_not_vouched_for(void **state)
 {
@@ -391,6 +418,7 @@ int main(void)
 		world_test(what_a_client_says_of_its_standing_is_taken_away),
 		world_test(credentials_are_pending_until_their_owner_is_registered_here),
 		world_test(another_private_identity_is_not_vouched_for),
+		world_test(nothing_of_a_request_uri_becomes_a_credential),
 		world_test(a_refresh_without_credentials_names_the_owner),
 		world_test(nobody_is_vouched_for_on_another_flow),
 		world_test(what_a_client_says_of_its_integrity_is_gone_in_every_spelling),
