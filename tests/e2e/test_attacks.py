@@ -5,7 +5,8 @@ import pytest
 
 from attacks import ANSWERS, ATTACKS, Stage, Strike
 from bono_lab import Lab
-from bono_lab.calls import CoreCall
+from bono_lab.calls import CoreCall, contact_of
+from bono_lab.sip import build, uri_of
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,42 @@ def test_hostile_answer(stage, name, way):
         call.in_dialog("ACK")
     strike.end.drain()
     assert not strike.reached(stage.trunk)
+    stage.assert_victim_is_well()
+
+
+@pytest.mark.parametrize("way", ["udp", "tcp", "ws"])
+def test_what_follows_a_forged_record_route_ends_at_who_forged_it(stage, way):
+    """The core sends its requests back along all that the attacker wrote: they come to the attacker, and to nobody else."""
+    strike = Strike(stage, way, True)
+    strike.end.send(strike.message(
+        ("Record-Route", f"<sip:{strike.token(strike.victim)}@{strike.edge};transport=udp;lr>"),
+        ("Record-Route", f"<sip:{strike.token(strike.victim)}@{strike.core};transport=tcp;lr>"),
+        ("Record-Route", f"<sip:{strike.stranger};lr>"), method="INVITE"))
+    invite = stage.sprout.expect("INVITE", call_id=strike.call_id)
+    invite.reply(200, headers=[contact_of(stage)])
+    assert strike.end.response("INVITE", strike.call_id).status == 200
+    core = stage.way()
+    core.send(build(f"BYE {uri_of(invite.get('contact'))} SIP/2.0",
+                    [("Via", core.end.via()), ("Max-Forwards", 70)]
+                    + [("Route", route) for route in invite.values("record-route")]
+                    + [("From", f"{invite.get('to')};tag=x"), ("To", invite.get("from")), ("Call-ID", strike.call_id),
+                       ("CSeq", "1 BYE")]))
+    strike.end.request("BYE").reply(200)
+    assert core.end.response("BYE", strike.call_id).status == 200
+    stage.assert_victim_is_well()
+
+
+def test_a_redirection_is_followed_by_nobody(stage):
+    """A Contact that leads to a stranger is asked along the flow it was registered on."""
+    strike = Strike(stage, "udp", False)
+    raw = strike.register(contact=f"<sip:mallory@{strike.stranger}>", aor="sip:elsewhere@example.net", expires=600)
+    strike.end.send(raw)
+    path = stage.sprout.accept_register(call_id=strike.call_id).values("path")
+    assert strike.end.response("REGISTER").status == 200
+    core = stage.way()
+    core.send(core.request_bytes("MESSAGE", f"sip:mallory@{strike.stranger}", path))
+    strike.end.request("MESSAGE").reply(302, headers=[("Contact", f"<sip:{strike.stranger}>")])
+    assert core.end.response("MESSAGE").status == 302
     stage.assert_victim_is_well()
 
 

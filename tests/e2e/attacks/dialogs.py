@@ -116,6 +116,15 @@ def route_set_as_request_uri(s):
     return s.in_dialog("INFO", uri_of(own[0]), own[1:] + [f"<sip:{s.stranger}>"])
 
 
+@attack("the victim's Call-ID and tags on one's own way: the core hears who it is that hangs up",
+        Defused(in_dialog=True), web=True)
+def bye_of_the_victims_call_on_ones_own_way(s):
+    call = s.stage.call
+    s.call_id = call.invite.get("call-id")
+    return s.in_dialog("BYE", target(call), given(s.client.call), sender=call.invite.get("from"),
+                       to=call.final.get("to"))
+
+
 @attack("a Replaces for the victim's call: whether it may, those it is for decide", Defused())
 def replaces_the_victims_call(s):
     call = s.stage.call

@@ -227,7 +227,8 @@ class Defused:
         assert answer.status == self.status
         assert not answer.has("p-charging-vector")
         strike.settle()
-        assert len([m for m in strike.reached(strike.stage.sprout) if m.method == seen.method]) == 1
+        assert len([m for m in strike.reached(strike.stage.sprout) if m.values("via")[1:] == seen.values("via")[1:]
+                    and m.method == seen.method]) == 1
 
 
 def assert_as_any_request(strike, seen):
