@@ -15,6 +15,9 @@
 #define SUBSCRIPTION_E164 0 /* RFC 8506 8.47 */
 #define SUBSCRIPTION_SIP_URI 2
 #define INTERIM_INTERVAL_S 300
+/* Of a Call-ID in the path: a client must not choose one that no server reads. Longer ones share the path with those
+ * that begin alike, which are the same client's; the record holds the whole. */
+#define PATH_CALL_ID_MAX 256
 
 /* Names of clients may hold bytes that are not UTF-8; JSON must not. */
 static json_t *text(struct slice s)
@@ -208,7 +211,9 @@ int charge_write(const struct charge *charge, const struct charge_settings *sett
 	if (charge->type == CHARGE_START || charge->type == CHARGE_EVENT)
 		set(record, "peers", peers(settings, &failed), &failed);
 	set(record, "event", event(charge, settings, &failed), &failed);
-	append_escaped(out, charge->call_id);
+	append_escaped(out, slice_of(charge->call_id.data, charge->call_id.length < PATH_CALL_ID_MAX
+	                                                           ? charge->call_id.length
+	                                                           : PATH_CALL_ID_MAX));
 	buffer_append_string(out, " ");
 	if (!failed && json_dump_callback(record, append_chunk, out, JSON_COMPACT) != 0)
 		failed = true;

@@ -146,6 +146,21 @@ static void bytes_that_are_no_text_do_not_spoil_the_record(void **state)
 	json_decref(record);
 }
 
+static void a_long_call_id_makes_no_long_path(void **state)
+{
+	struct charge charge = invite();
+	static char call_id[8000];
+	struct buffer out;
+
+	memset(call_id, '%', sizeof(call_id));
+	charge.call_id = slice_of(call_id, sizeof(call_id));
+	buffer_init(&out);
+	assert_int_equal(charge_write(&charge, &settings, &out), 0);
+	assert_int_equal(slice_index(buffer_slice(&out), ' '), 3 * 256);
+	assert_true(out.length > sizeof(call_id)); /* which is whole in the record */
+	buffer_free(&out);
+}
+
 static void write_one(void *arg)
 {
 	struct buffer out;
@@ -169,6 +184,7 @@ int main(void)
 		cmocka_unit_test(what_goes_on_goes_where_it_began),
 		cmocka_unit_test(the_cause_tells_success_from_failure),
 		cmocka_unit_test(bytes_that_are_no_text_do_not_spoil_the_record),
+		cmocka_unit_test(a_long_call_id_makes_no_long_path),
 		cmocka_unit_test(every_allocation_may_fail),
 	};
 
