@@ -748,6 +748,35 @@ static void a_dead_sprout_is_left_at_the_next_refresh(void **state)
 	                    "1 SUBSCRIBE");
 }
 
+static void a_new_flow_takes_the_subscription_over(void **state)
+{
+	struct world *world = *state;
+	struct dialog dialog = watched(world);
+	struct hop old = world_client_hop(1);
+	int index;
+
+	flow_table_hop_lost(world->flows, &old, FLOW_CLOSE_CONNECTION);
+	world_client_request(world, 2, "REGISTER", "sip:example.net", "moved",
+	                     "To: <sip:user1@example.net>\r\nMax-Forwards: 70\r\n"
+	                     "Contact: <sip:user1@192.0.2.1:10002>\r\n");
+	index = sent_after(world, 0, "REGISTER ");
+	assert_true(index >= 0);
+	world_answer(world, (unsigned)index, "200 OK",
+	             "Contact: <sip:user1@192.0.2.1:10002>;expires=3600\r\n" ROUTE_2);
+	world_walk(world, 1000);
+	assert_int_equal(count_sent(world, "SUBSCRIBE "), 0);
+	assert_int_equal(asks(world, 2), 0);
+	assert_int_equal(
+		notifies(world, &dialog, "active",
+	                 FLAT
+	                 "version=\"1\" state=\"partial\"><registration aor=\"" AOR
+	                 "\" id=\"r\" state=\"active\"><contact id=\"d\" " ENDED(
+				 "deactivated") "><uri>sip:user1@192.0.2.1:10002</uri></contact>"
+	                                        "</registration></reginfo>"),
+		200);
+	assert_int_equal(asks(world, 2), 403);
+}
+
 static void without_memory_nothing_breaks(void **state)
 {
 	for (unsigned n = 1; n < 80; n++) {
@@ -801,6 +830,7 @@ int main(void)
 		reg_test(a_notify_before_the_2xx_counts),
 		reg_test(other_methods_are_not_taken),
 		reg_test(a_dead_sprout_is_left_at_the_next_refresh),
+		reg_test(a_new_flow_takes_the_subscription_over),
 		reg_test(without_memory_nothing_breaks),
 	};
 
