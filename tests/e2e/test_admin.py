@@ -46,6 +46,21 @@ def test_shipped_configuration_is_read(name):
     assert (code, out) == (0, f"{path}: ok\n")
 
 
+def test_every_key_stands_in_the_example_and_its_comments_are_sound(lab):
+    """What is commented out there is one `#` from being used; its certificates are nobody's."""
+    example = (ROOT / "conf/bono.yaml").read_text()
+    keys = re.findall(r"^\| `([^`]+)`", (ROOT / "docs/CONFIG.md").read_text(), re.MULTILINE)
+    leaves = {key.removesuffix("[]").rsplit(".", 1)[-1] for key in keys}
+    assert len(keys) > 80
+    assert not [leaf for leaf in leaves if not re.search(rf"\b{leaf}:", example)]
+    used = re.sub(r"^( *)# ((?: *- | *)[a-z_-]+:(?: .*)?)$", r"\1\2", example, flags=re.MULTILINE)
+    assert "\ntls:" in used and "\n  site-c:" in used
+    lab.path("used.yaml").write_text(used)
+    _, out = check(lab.path("used.yaml"))
+    faults = [line for line in out.splitlines() if not line.endswith("no such file or directory")]
+    assert not faults and "profile public: " in out
+
+
 YAML = """node:
   name: bono-1
   site: site-a
