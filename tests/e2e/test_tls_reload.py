@@ -9,8 +9,7 @@ import subprocess
 
 import pytest
 
-from bono_lab import Authority, Bono, Client, Process, ScriptedSprout, SproutSim, TlsClient, program, \
-    until
+from bono_lab import Authority, Bono, Client, Process, ScriptedSprout, TlsClient, program, until
 from bono_lab.certificates import openssl
 
 NAME = "edge.example.net"
@@ -219,36 +218,6 @@ def test_without_tls_there_is_nothing_to_reload(lab):
     bono = Bono(lab, {"site-a": [f"{lab.ip(11)}:5054"]})
     code, _, err = bono.ctl("reload", "tls")
     assert code == 1 and "no TLS is configured" in err
-
-
-def test_a_hundred_renewals_cost_no_client_anything(lab, authority):
-    SproutSim(lab, "site-a", [f"{lab.ip(11)}:5054"], "tcp")
-    bono = start(lab, authority.issue("edge", names=[NAME]), workers=2)
-    bono.wait_for_targets(site_a="UP")
-    context = client_context(authority)
-
-    def client(user, number):
-        end = TlsClient(lab.ip(100 + number % 50), (lab.ip(1), 5061), context, NAME)
-        return Client(lab, bono, user, end=end)
-
-    stays = client("alice", 0)
-    stays.register()
-    for number in range(100):
-        renew(authority)
-        code, out, err = bono.ctl("reload", "tls")
-        assert code == 0, out + err
-        fresh = client(f"user{number}", number)
-        fresh.register()
-        if number % 10 == 0:
-            stays.register()
-        fresh.end.close()
-    stays.register()
-    metrics = bono.metrics()
-    assert metrics.sum("bono_tls_reloads_total", result="loaded") >= 100
-    assert metrics.sum("bono_requests_lost_total") == 0
-    handshakes = {labels["result"] for name, labels, value in metrics.series
-                  if name == "bono_tls_handshakes_total" and value > 0}
-    assert handshakes <= {"ok", "resumed"}, handshakes
 
 
 # ---- dates ----

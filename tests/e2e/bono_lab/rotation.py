@@ -32,7 +32,7 @@ class Rotation:
         self.bono = Bono(lab, {"site-a": [f"{lab.ip(11)}:5054"]}, workers=2, limits={"transactions": 2000}, **words)
         self.bono.wait_for_targets(site_a="UP")
         self.edge = (self.bono.ip, TLS_PORTS["tls"])
-        self.calls = self.visits = self.resumed = 0
+        self.calls = self.visits = self.resumed = self.loaded = 0
         self.over = threading.Event()
 
     def start(self):
@@ -127,6 +127,7 @@ class Rotation:
                 code, out, err = self.bono.ctl("reload", "tls")
                 assert code == 0, (number, out, err)
                 current = certificate.serial
+                self.loaded += 1
             assert self.shown() == current, number
             assert all(other.is_alive() for other in self.others), [other.fault for other in self.others]
 
@@ -144,6 +145,8 @@ class Rotation:
         failed = [(labels, value) for name, labels, value in metrics.series
                   if name == "bono_tls_handshakes_total" and labels["result"] not in ("ok", "resumed") and value]
         assert not failed, failed
+        assert metrics.sum("bono_requests_lost_total") == 0
+        assert metrics.sum("bono_tls_reloads_total", result="loaded") >= self.loaded
         for client in (self.caller, self.callee):
             client.register()
             assert not client.end.closed
