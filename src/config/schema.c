@@ -198,14 +198,14 @@ const struct schema_key schema_keys[] = {
 	 "the address (subjectAltName: IP)."},
 	{"peers.off_net", SCHEMA_OFF_NET, C(off_net), 0, 0, 0, "refuse", OPTIONAL, RESTART,
 	 "What the core sends to a domain that is neither home nor a trunk: `refuse` (404), or the "
-	 "SIP URI of the trunk that gets it (one of `trunks`; with `lr` it stands in Route)."},
+	 "SIP URI of the trunk that gets it (one of `trunks`, over UDP or TCP; with `lr` it stands in Route)."},
 
 	SECTION("emergency", OPTIONAL, "Emergency registrations and calls: TS 24.229 5.2.10."),
 	{"emergency.register", SCHEMA_REFUSE_ALLOW, C(emergency_register), 0, 0, 0, "refuse",
 	 OPTIONAL, RESTART,
 	 "A REGISTER whose Contact is marked `sos`: refused with 503, or taken as any other."},
 	{"emergency.route", SCHEMA_HOP, C(emergency_route), 0, 0, 0, NULL, OPTIONAL, RESTART,
-	 "SIP URI with an IP address: who takes `urn:service:sos` from clients that are not "
+	 "SIP URI with an IP address, over UDP or TCP: who takes `urn:service:sos` from clients that are not "
 	 "registered (an E-CSCF). Without it they are refused."},
 
 	SECTION("outbound", OPTIONAL, "Flows of clients and their keep-alives: RFC 5626, RFC 6223."),
