@@ -12,6 +12,7 @@
  */
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <sys/epoll.h>
 
 #include "batch.h"
@@ -584,6 +585,7 @@ int main(int argc, char **argv)
 	uint64_t begin;
 
 	read_options(argc, argv);
+	signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
 	slots = calloc(SLOTS, sizeof(*slots));
 	samples = calloc(SAMPLES, sizeof(*samples));
 	if (slots == NULL || samples == NULL)
