@@ -6,7 +6,7 @@ import pytest
 
 from bono_lab import Bono, Crowd, SproutSim, until
 from bono_lab.churn import (TLS_PORTS, connect_and_kill, descriptors, finals, heap_kb, register, secured,
-                            wait_until_nobody_is_left)
+                            wait_for_descriptors, wait_until_nobody_is_left)
 from bono_lab.sip import unique
 
 AT_ONCE = 20
