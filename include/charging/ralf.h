@@ -2,7 +2,8 @@
  * Delivery of what waits in a spool: each record is posted to a Ralf, POST /call-id/CALL-ID with the JSON as body,
  * several at a time over connections that stay. The first endpoint that is well is asked: the local site's first;
  * one that fails rests a while, and the record goes to the next. A record that Ralf refuses (4xx) is given up and
- * counted: it must not hold up the others. One thread: that of the loop.
+ * counted, and so is one over which it fails again and again (500, no answer) while it takes others: neither holds up
+ * the others. While nothing is taken nothing is given up. One thread: that of the loop.
  */
 #ifndef BONO_CHARGING_RALF_H
 #define BONO_CHARGING_RALF_H

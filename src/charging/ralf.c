@@ -1,6 +1,8 @@
 /*
- * Posting records: a window of postings in the order of the spool, each with its own connections. The spool hears of
- * the end of a record when all before it have ended, too.
+ * Posting records: a window of postings in the order of the spool, and lanes with connections, over which some of
+ * them are posted at once. The spool hears of the end of a record when all before it have ended, too; so one that
+ * fails again and again while others are delivered is put behind all that wait before it stops the window, and in
+ * the end given up.
  */
 #include "charging/ralf.h"
 
@@ -16,14 +18,23 @@
 #include "base/random.h"
 
 /* Records posted at once. */
-#define WINDOW 8
+#define LANES 8
+/* Records read and not done, with those that ended behind one that has not. */
+#define WINDOW 1024
+/* Of the records read and not ended; the last may stand over it. */
+#define WINDOW_BYTES_MAX (4u << 20)
 /* Ralf answers when it has taken a record over, not when it is billed. */
 #define POST_TIMEOUT_MS 2000
 /* An endpoint that failed rests so long, twice as long each time, up to the maximum. */
 #define REST_MIN_MS 500
 #define REST_MAX_MS 30000
-/* A record over which a Ralf that takes others stumbles so often is given up: it would stop the whole window. */
-#define FAULTS_MAX 6
+/* A record over which a Ralf that takes others stumbles so often (it answers 500, hangs up or says nothing) is given
+ * up. Each time others must have been delivered since the time before: in an outage nothing is lost. */
+#define FAULTS_MAX 10
+/* Between two of its tries, from the second fault on. */
+#define FAULT_REST_MS 500
+/* Before a record that was put behind: one for each fault. No Call-ID begins so, it is escaped (charge.c). */
+#define FAULT_MARK '*'
 /* Of an answer nothing but its status is read. */
 #define ANSWER_BYTES_MAX 65536
 
@@ -31,6 +42,7 @@ struct endpoint {
 	const struct ralf_endpoint *settings;
 	uint64_t rests_until_ms; /* 0: well */
 	unsigned rest_ms;
+	uint64_t delivered;
 };
 
 enum posting_state {
@@ -41,13 +53,20 @@ enum posting_state {
 };
 
 struct posting {
-	struct ralf *ralf;
 	enum posting_state state;
 	struct spool_place place;
-	struct buffer record;                   /* "CALL-ID JSON" */
-	unsigned faults;                        /* answered 500 and the like */
-	uint64_t delivered_before;              /* of the ralf's, when it was read */
+	struct buffer record;      /* "CALL-ID JSON", perhaps with marks before it; empty when ended */
+	unsigned failures, faults; /* all; those for which nobody but itself can be blamed */
+	uint64_t rests_until_ms;
+	uint64_t delivered_read;   /* of the ralf's, when it was read */
+	uint64_t delivered_before; /* the same, when it failed last */
+};
+
+struct lane {
+	struct ralf *ralf;
+	struct posting *posting;                /* under way; NULL: free */
 	unsigned endpoint;                      /* asked now */
+	uint64_t delivered_before;              /* of the endpoint's, when it was asked */
 	struct evhttp_connection **connections; /* one for each endpoint, made when first needed */
 };
 
@@ -58,10 +77,12 @@ struct ralf {
 	struct evdns_base *dns; /* NULL: all endpoints are addresses, or no server is known */
 	struct endpoint *endpoints;
 	unsigned endpoint_count;
+	struct lane lanes[LANES];
 	struct posting window[WINDOW]; /* a ring in the order of the spool */
 	unsigned first, count;
+	size_t bytes; /* of records that have not ended */
 	uint64_t delivered;
-	struct timer again; /* an endpoint has rested */
+	struct timer again; /* an endpoint or a record has rested */
 	struct timer soon;  /* there may be something to do */
 };
 
@@ -104,17 +125,18 @@ static void endpoint_well(struct ralf *ralf, unsigned index)
 	endpoint->rests_until_ms = 0;
 }
 
-/* False: none is well; *wait_ms until the first may be asked again. */
-static bool choose_endpoint(const struct ralf *ralf, unsigned *index, uint64_t *wait_ms)
+/* From `start` on, around. False: none is well; *wait_ms is no more than until the first may be asked again. */
+static bool choose_endpoint(const struct ralf *ralf, unsigned start, unsigned *index,
+                            uint64_t *wait_ms)
 {
 	const uint64_t now = loop_now_ms(ralf->loop);
 
-	*wait_ms = UINT64_MAX;
 	for (unsigned i = 0; i < ralf->endpoint_count; i++) {
-		const uint64_t until = ralf->endpoints[i].rests_until_ms;
+		const unsigned at = (start + i) % ralf->endpoint_count;
+		const uint64_t until = ralf->endpoints[at].rests_until_ms;
 
 		if (until <= now) {
-			*index = i;
+			*index = at;
 			return true;
 		}
 		if (until - now < *wait_ms)
@@ -123,11 +145,28 @@ static bool choose_endpoint(const struct ralf *ralf, unsigned *index, uint64_t *
 	return false;
 }
 
-/* ---- posting ---- */
+/* ---- the window ---- */
+
+static struct posting *posting_at(struct ralf *ralf, unsigned i)
+{
+	return &ralf->window[(ralf->first + i) % WINDOW];
+}
+
+static bool is_full(const struct ralf *ralf)
+{
+	return ralf->count == WINDOW || ralf->bytes >= WINDOW_BYTES_MAX;
+}
 
 static void count(struct ralf *ralf, enum charging_result result)
 {
 	metrics_add(ralf->metrics, METRIC_CHARGING_RECORDS, result, 0, 0, 1);
+}
+
+static void posting_end(struct ralf *ralf, struct posting *posting)
+{
+	posting->state = POSTING_ENDED;
+	ralf->bytes -= posting->record.length;
+	buffer_free(&posting->record);
 }
 
 /* The spool forgets what has ended at the front of the window. */
@@ -136,9 +175,9 @@ static void tell_spool(struct ralf *ralf)
 	struct spool_place place;
 	unsigned ended = 0;
 
-	while (ralf->count > 0 && ralf->window[ralf->first].state == POSTING_ENDED) {
-		place = ralf->window[ralf->first].place;
-		ralf->window[ralf->first].state = POSTING_FREE;
+	while (ralf->count > 0 && posting_at(ralf, 0)->state == POSTING_ENDED) {
+		place = posting_at(ralf, 0)->place;
+		posting_at(ralf, 0)->state = POSTING_FREE;
 		ralf->first = (ralf->first + 1) % WINDOW;
 		ralf->count--;
 		ended++;
@@ -147,48 +186,154 @@ static void tell_spool(struct ralf *ralf)
 		spool_done(ralf->spool, &place, ended);
 }
 
-/* It will never be taken. Overload, and what stands behind Ralf, pass (408, 429, 502, 503, 504). */
-static bool is_hopeless(struct posting *posting, int status)
+/* The record without its marks. */
+static struct slice record_of(const struct posting *posting)
 {
-	if (status >= 400 && status < 500)
-		return status != 408 && status != 429;
-	if (status < 500 || (status >= 502 && status <= 504))
-		return false;
-	return ++posting->faults >= FAULTS_MAX &&
-	       posting->ralf->delivered != posting->delivered_before;
+	struct slice record = buffer_slice(&posting->record);
+
+	while (record.length > 0 && record.data[0] == FAULT_MARK)
+		record = slice_skip(record, 1);
+	return record;
+}
+
+static void read_record(struct posting *posting, uint64_t delivered)
+{
+	const struct slice record = record_of(posting);
+
+	posting->faults = (unsigned)(posting->record.length - record.length);
+	posting->failures = posting->faults;
+	posting->rests_until_ms = 0;
+	posting->delivered_read = posting->delivered_before = delivered;
+}
+
+/* Fill the window from the spool. */
+static void take_records(struct ralf *ralf)
+{
+	while (!is_full(ralf)) {
+		struct posting *posting = posting_at(ralf, ralf->count);
+		int err = spool_read(ralf->spool, &posting->place, &posting->record);
+
+		if (err != 0)
+			return; /* -ENOENT, or out of memory: the next record wakes us */
+		read_record(posting, ralf->delivered);
+		posting->state = POSTING_WAITS;
+		ralf->bytes += posting->record.length;
+		ralf->count++;
+		if (slice_index(record_of(posting), ' ') <= 0) /* none of ours */
+			posting_end(ralf, posting);
+	}
+}
+
+static int append_marked(struct ralf *ralf, const struct posting *posting)
+{
+	const char mark = FAULT_MARK;
+	const struct slice record = record_of(posting);
+	struct buffer text;
+	int err;
+
+	buffer_init(&text);
+	for (unsigned i = 0; i < posting->faults; i++)
+		buffer_append(&text, &mark, 1);
+	buffer_append(&text, record.data, record.length);
+	err = text.failed ? -ENOMEM : spool_append(ralf->spool, buffer_slice(&text));
+	buffer_free(&text);
+	return err;
+}
+
+/* The first of a full window has failed while others were delivered: it stops them no longer, but waits behind all.
+ * Where there is no room it stays, as long as it has not failed too often. */
+static void put_first_behind(struct ralf *ralf)
+{
+	struct posting *first;
+
+	while (is_full(ralf)) {
+		first = posting_at(ralf, 0);
+		if (first->state != POSTING_WAITS || first->failures == 0 ||
+		    first->delivered_read == ralf->delivered)
+			return;
+		if (append_marked(ralf, first) != 0) {
+			if (first->failures < FAULTS_MAX)
+				return;
+			count(ralf, CHARGING_REFUSED);
+		}
+		posting_end(ralf, first);
+		tell_spool(ralf);
+	}
+}
+
+/* ---- posting ---- */
+
+/* It will never be taken. Overload passes (408, 429). */
+static bool is_refusal(int status)
+{
+	return status >= 400 && status < 500 && status != 408 && status != 429;
+}
+
+/* Overload passes, and so does what fails behind Ralf (502, 503, 504). */
+static bool may_be_the_record(int status)
+{
+	return status == 0 || (status >= 500 && (status < 502 || status > 504));
+}
+
+static void posting_failed(struct lane *lane, struct posting *posting, int status)
+{
+	struct ralf *ralf = lane->ralf;
+	const bool suspect = may_be_the_record(status);
+
+	posting->state = POSTING_WAITS;
+	posting->failures++; /* the next is asked first */
+	if (suspect && ralf->delivered != posting->delivered_before)
+		posting->faults++;
+	posting->delivered_before = ralf->delivered;
+	if (posting->faults >= FAULTS_MAX) {
+		log_warning("charging: a record is given up, Ralf has failed over it %u times and "
+		            "took others",
+		            posting->faults);
+		count(ralf, CHARGING_REFUSED);
+		posting_end(ralf, posting);
+		return;
+	}
+	count(ralf, CHARGING_RETRIED);
+	if (posting->faults > 1)
+		posting->rests_until_ms = loop_now_ms(ralf->loop) + FAULT_REST_MS / 2 +
+		                          random_below(FAULT_REST_MS / 2 + 1);
+	/* Who took others meanwhile is well. */
+	if (!suspect || ralf->endpoints[lane->endpoint].delivered == lane->delivered_before)
+		endpoint_failed(ralf, lane->endpoint, status);
 }
 
 static void on_answer(struct evhttp_request *request, void *arg)
 {
-	struct posting *posting = arg;
-	struct ralf *ralf = posting->ralf;
+	struct lane *lane = arg;
+	struct ralf *ralf = lane->ralf;
+	struct posting *posting = lane->posting;
 	const int status = request != NULL ? evhttp_request_get_response_code(request) : 0;
 
-	ASSERT(posting->state == POSTING_UNDER_WAY);
+	ASSERT(posting != NULL && posting->state == POSTING_UNDER_WAY);
+	lane->posting = NULL;
 	if (status >= 200 && status < 300) {
-		endpoint_well(ralf, posting->endpoint);
+		endpoint_well(ralf, lane->endpoint);
 		count(ralf, CHARGING_DELIVERED);
 		ralf->delivered++;
-		posting->state = POSTING_ENDED;
-	} else if (is_hopeless(posting, status)) {
-		endpoint_well(ralf, posting->endpoint);
+		ralf->endpoints[lane->endpoint].delivered++;
+		posting_end(ralf, posting);
+	} else if (is_refusal(status)) {
+		endpoint_well(ralf, lane->endpoint);
 		count(ralf, CHARGING_REFUSED);
-		posting->state = POSTING_ENDED;
+		posting_end(ralf, posting);
 	} else {
-		endpoint_failed(ralf, posting->endpoint, status);
-		count(ralf, CHARGING_RETRIED);
-		posting->state = POSTING_WAITS;
+		posting_failed(lane, posting, status);
 	}
 	/* Not from inside libevent's callback: it has not finished with this connection. */
 	timer_start(loop_timers(ralf->loop), &ralf->soon, 0);
 }
 
-static struct evhttp_connection *connection_of(struct posting *posting)
+static struct evhttp_connection *connection_of(struct lane *lane)
 {
-	struct ralf *ralf = posting->ralf;
-	const struct ralf_endpoint *to = ralf->endpoints[posting->endpoint].settings;
+	struct ralf *ralf = lane->ralf;
+	const struct ralf_endpoint *to = ralf->endpoints[lane->endpoint].settings;
 	const struct timeval timeout = {POST_TIMEOUT_MS / 1000, POST_TIMEOUT_MS % 1000 * 1000};
-	struct evhttp_connection **connection = &posting->connections[posting->endpoint];
+	struct evhttp_connection **connection = &lane->connections[lane->endpoint];
 
 	if (*connection != NULL)
 		return *connection;
@@ -203,10 +348,10 @@ static struct evhttp_connection *connection_of(struct posting *posting)
 	return *connection;
 }
 
-static int fill_request(const struct posting *posting, struct evhttp_request *request)
+static int fill_request(const struct lane *lane, struct slice record,
+                        struct evhttp_request *request)
 {
-	const struct ralf_endpoint *to = posting->ralf->endpoints[posting->endpoint].settings;
-	const struct slice record = buffer_slice(&posting->record);
+	const struct ralf_endpoint *to = lane->ralf->endpoints[lane->endpoint].settings;
 	const struct slice body = slice_skip(record, (size_t)slice_index(record, ' ') + 1);
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
 	char host[300];
@@ -220,76 +365,80 @@ static int fill_request(const struct posting *posting, struct evhttp_request *re
 	return 0;
 }
 
-/* False: out of memory; another time. */
-static bool post(struct posting *posting)
+/* Over the lane and to the endpoint that it names. False: out of memory; another time. */
+static bool post(struct lane *lane, struct posting *posting)
 {
-	struct evhttp_connection *connection = connection_of(posting);
-	const struct slice record = buffer_slice(&posting->record);
+	struct evhttp_connection *connection = connection_of(lane);
+	const struct slice record = record_of(posting);
 	struct evhttp_request *request;
 	struct buffer path;
 	bool made;
 
 	if (connection == NULL)
 		return false;
-	request = evhttp_request_new(on_answer, posting);
+	request = evhttp_request_new(on_answer, lane);
 	if (request == NULL)
 		return false;
 	buffer_init(&path);
 	buffer_append_string(&path, "/call-id/");
 	buffer_append(&path, record.data, (size_t)slice_index(record, ' '));
 	buffer_append(&path, "", 1);
-	made = !path.failed && fill_request(posting, request) == 0;
+	made = !path.failed && fill_request(lane, record, request) == 0;
 	if (!made) {
 		evhttp_request_free(request);
 	} else {
 		posting->state = POSTING_UNDER_WAY;
+		lane->posting = posting;
+		lane->delivered_before = lane->ralf->endpoints[lane->endpoint].delivered;
 		/* It takes the request, and frees it when it fails; then nobody is called. */
 		made = evhttp_make_request(connection, request, EVHTTP_REQ_POST, path.data) == 0;
-		if (!made)
+		if (!made) {
 			posting->state = POSTING_WAITS;
+			lane->posting = NULL;
+		}
 	}
 	buffer_free(&path);
 	return made;
 }
 
-/* Fill the window from the spool. */
-static void take_records(struct ralf *ralf)
+static struct lane *free_lane(struct ralf *ralf)
 {
-	while (ralf->count < WINDOW) {
-		struct posting *posting = &ralf->window[(ralf->first + ralf->count) % WINDOW];
-		int err = spool_read(ralf->spool, &posting->place, &posting->record);
-
-		if (err != 0)
-			return; /* -ENOENT, or out of memory: the next record wakes us */
-		posting->state = slice_index(buffer_slice(&posting->record), ' ') > 0
-		                         ? POSTING_WAITS
-		                         : POSTING_ENDED; /* none of ours */
-		posting->faults = 0;
-		posting->delivered_before = ralf->delivered;
-		ralf->count++;
-	}
+	for (unsigned i = 0; i < LANES; i++)
+		if (ralf->lanes[i].posting == NULL)
+			return &ralf->lanes[i];
+	return NULL;
 }
 
 static void work(struct ralf *ralf)
 {
-	uint64_t wait_ms = 0;
+	const uint64_t now = loop_now_ms(ralf->loop);
+	uint64_t wait_ms = UINT64_MAX;
+	struct lane *lane;
 
 	tell_spool(ralf);
+	put_first_behind(ralf);
 	take_records(ralf);
-	for (unsigned i = 0; i < ralf->count; i++) {
-		struct posting *posting = &ralf->window[(ralf->first + i) % WINDOW];
+	lane = free_lane(ralf);
+	for (unsigned i = 0; lane != NULL && i < ralf->count; i++) {
+		struct posting *posting = posting_at(ralf, i);
 
 		if (posting->state != POSTING_WAITS)
 			continue;
-		if (!choose_endpoint(ralf, &posting->endpoint, &wait_ms))
+		if (posting->rests_until_ms > now) {
+			if (posting->rests_until_ms - now < wait_ms)
+				wait_ms = posting->rests_until_ms - now;
+			continue;
+		}
+		if (!choose_endpoint(ralf, posting->failures, &lane->endpoint, &wait_ms))
 			break;
-		if (!post(posting)) {
-			endpoint_failed(ralf, posting->endpoint, 0);
+		if (!post(lane, posting)) {
+			endpoint_failed(ralf, lane->endpoint, 0);
 			timer_start(loop_timers(ralf->loop), &ralf->soon, 0);
 			return;
 		}
+		lane = free_lane(ralf);
 	}
-	if (wait_ms != 0 && wait_ms != UINT64_MAX)
+	if (wait_ms != UINT64_MAX)
 		timer_start(loop_timers(ralf->loop), &ralf->again, wait_ms);
 }
 
@@ -300,13 +449,17 @@ static void on_work(struct timer *timer, void *arg)
 
 void ralf_wake(struct ralf *ralf)
 {
-	if (ralf->count < WINDOW && !timer_is_running(&ralf->soon))
+	if (!is_full(ralf) && !timer_is_running(&ralf->soon))
 		timer_start(loop_timers(ralf->loop), &ralf->soon, 0);
 }
 
 unsigned ralf_busy(const struct ralf *ralf)
 {
-	return ralf->count;
+	unsigned busy = 0;
+
+	for (unsigned i = 0; i < LANES; i++)
+		busy += ralf->lanes[i].posting != NULL;
+	return busy;
 }
 
 /* ---- life ---- */
@@ -345,16 +498,16 @@ static int create_dns(struct ralf *ralf, const struct ralf_settings *settings)
 	return 0;
 }
 
-static int create_window(struct ralf *ralf)
+static int create_lanes(struct ralf *ralf)
 {
-	for (unsigned i = 0; i < WINDOW; i++) {
-		struct posting *posting = &ralf->window[i];
+	for (unsigned i = 0; i < WINDOW; i++)
+		buffer_init(&ralf->window[i].record);
+	for (unsigned i = 0; i < LANES; i++) {
+		struct lane *lane = &ralf->lanes[i];
 
-		posting->ralf = ralf;
-		buffer_init(&posting->record);
-		posting->connections =
-			memory_zalloc(ralf->endpoint_count * sizeof(*posting->connections));
-		if (posting->connections == NULL)
+		lane->ralf = ralf;
+		lane->connections = memory_zalloc(ralf->endpoint_count * sizeof(*lane->connections));
+		if (lane->connections == NULL)
 			return -ENOMEM;
 	}
 	return 0;
@@ -376,7 +529,7 @@ int ralf_create(struct loop *loop, const struct ralf_settings *settings, struct 
 	timer_init(&ralf->soon, on_work, ralf);
 	ralf->endpoint_count = settings->endpoint_count;
 	ralf->endpoints = memory_zalloc(settings->endpoint_count * sizeof(*ralf->endpoints));
-	err = ralf->endpoints != NULL ? create_window(ralf) : -ENOMEM;
+	err = ralf->endpoints != NULL ? create_lanes(ralf) : -ENOMEM;
 	for (unsigned i = 0; err == 0 && i < settings->endpoint_count; i++)
 		ralf->endpoints[i].settings = &settings->endpoints[i];
 	if (err == 0)
@@ -398,15 +551,16 @@ void ralf_destroy(struct ralf **ralf)
 		return;
 	timer_stop(loop_timers(r->loop), &r->again);
 	timer_stop(loop_timers(r->loop), &r->soon);
-	for (unsigned i = 0; i < WINDOW; i++) {
-		struct posting *posting = &r->window[i];
+	for (unsigned i = 0; i < LANES; i++) {
+		struct lane *lane = &r->lanes[i];
 
-		for (unsigned e = 0; posting->connections != NULL && e < r->endpoint_count; e++)
-			if (posting->connections[e] != NULL)
-				evhttp_connection_free(posting->connections[e]);
-		memory_free(posting->connections);
-		buffer_free(&posting->record);
+		for (unsigned e = 0; lane->connections != NULL && e < r->endpoint_count; e++)
+			if (lane->connections[e] != NULL)
+				evhttp_connection_free(lane->connections[e]);
+		memory_free(lane->connections);
 	}
+	for (unsigned i = 0; i < WINDOW; i++)
+		buffer_free(&r->window[i].record);
 	if (r->dns != NULL) {
 		/* A connection whose name is still being asked for is held by the question, which is told of the end
 		 * in the base's next turn and by then lets go. */

@@ -185,6 +185,23 @@ static void overload_loses_nothing(void **state)
 	assert_int_equal(stage->servers[1].taken, 30);
 }
 
+/* Others come all the time, until this one is over. */
+static void feed_until_refused(struct stage *stage)
+{
+	unsigned fed = 0;
+
+	for (; counted(stage, CHARGING_REFUSED) == 0; fed++) {
+		assert_true(fed < SERVER_POSTS_MAX);
+		append_numbers(stage, fed, fed + 1);
+		until(stage, counted(stage, CHARGING_DELIVERED) == fed + 1);
+		usleep(5000);
+	}
+	until(stage, is_empty(stage));
+	assert_int_equal(counted(stage, CHARGING_REFUSED), 1);
+	assert_int_equal(counted(stage, CHARGING_DELIVERED), fed);
+	assert_true(counted(stage, CHARGING_RETRIED) >= 9);
+}
+
 static void a_record_over_which_ralf_stumbles_does_not_stop_the_others(void **state)
 {
 	struct stage *stage = *state;
@@ -192,10 +209,61 @@ static void a_record_over_which_ralf_stumbles_does_not_stop_the_others(void **st
 	stage->servers[0].bad = stage->servers[1].bad = "/call-id/bad";
 	start(stage);
 	append(stage, "bad {}");
-	append_numbers(stage, 0, 50);
+	feed_until_refused(stage);
+}
+
+static void a_record_at_which_ralf_hangs_up_does_not_stop_the_others(void **state)
+{
+	struct stage *stage = *state;
+
+	stage->servers[0].rude = stage->servers[1].rude = "/call-id/bad";
+	start(stage);
+	append(stage, "bad {}");
+	feed_until_refused(stage);
+}
+
+/* More pass it than a window holds: it waits behind them, and is not lost. */
+static void a_record_over_which_ralf_hangs_is_put_behind_the_others(void **state)
+{
+	struct stage *stage = *state;
+
+	stage->servers[0].mute = stage->servers[1].mute = "/call-id/bad";
+	start(stage);
+	append(stage, "bad {}");
+	append_numbers(stage, 0, 4000);
+	until(stage, counted(stage, CHARGING_DELIVERED) == 4000);
+	assert_int_equal(spool_records(stage->spool), 1);
+	assert_int_equal(counted(stage, CHARGING_REFUSED), 0);
+	stage->servers[0].mute = stage->servers[1].mute = NULL;
 	until(stage, is_empty(stage));
-	assert_int_equal(counted(stage, CHARGING_REFUSED), 1);
-	assert_int_equal(counted(stage, CHARGING_DELIVERED), 50);
+	assert_int_equal(counted(stage, CHARGING_DELIVERED), 4001);
+}
+
+/* One has failed often while others were taken; now nobody is there, and however often it fails it stays. */
+static void an_outage_gives_up_nothing(void **state)
+{
+	struct stage *stage = *state;
+	unsigned fed = 0;
+	int64_t retried;
+
+	stage->settings.endpoint_count = 1;
+	stage->servers[0].rude = "/call-id/3000";
+	start(stage);
+	append_numbers(stage, 3000, 3001);
+	for (; counted(stage, CHARGING_RETRIED) < 9; fed++) {
+		append_numbers(stage, fed, fed + 1);
+		until(stage, counted(stage, CHARGING_DELIVERED) == fed + 1);
+		usleep(5000);
+	}
+	server_close(&stage->servers[0]);
+	stage->servers[0].rude = NULL;
+	retried = counted(stage, CHARGING_RETRIED);
+	until(stage, counted(stage, CHARGING_RETRIED) >= retried + 4);
+	server_open(&stage->servers[0], stage->loop, 200);
+	until(stage, is_empty(stage));
+	assert_int_equal(counted(stage, CHARGING_REFUSED), 0);
+	assert_int_equal(stage->servers[0].seen[3000], 1);
+	assert_int_equal(counted(stage, CHARGING_DELIVERED), fed + 1);
 }
 
 /* Two seconds of silence are as good as an error. */
@@ -336,6 +404,9 @@ int main(void)
 		ralf_test(what_is_refused_is_given_up_and_its_ralf_is_well),
 		ralf_test(overload_loses_nothing),
 		ralf_test(a_record_over_which_ralf_stumbles_does_not_stop_the_others),
+		ralf_test(a_record_at_which_ralf_hangs_up_does_not_stop_the_others),
+		ralf_test(a_record_over_which_ralf_hangs_is_put_behind_the_others),
+		ralf_test(an_outage_gives_up_nothing),
 		ralf_test(who_does_not_answer_is_left),
 		ralf_test(who_hangs_up_is_left),
 		ralf_test(what_is_under_way_at_the_end_is_posted_in_the_next_life),

@@ -14,6 +14,7 @@
 
 #include <dirent.h>
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
@@ -32,6 +33,8 @@ struct server {
 	uint16_t port;
 	int status;                           /* 0: never answers */
 	const char *bad;                      /* a path that is answered 500; NULL: none */
+	const char *rude;                     /* at which it hangs up; NULL: none */
+	const char *mute;                     /* over which it hangs; NULL: none */
 	struct evhttp_request *held;          /* the last that got no answer */
 	atomic_uint posts, taken;             /* all; those answered 2xx */
 	char path[256], body[4096];           /* of the last */
@@ -54,7 +57,13 @@ static inline void server_on_request(struct evhttp_request *request, void *arg)
 	evbuffer_copyout(body, server->body, length);
 	server->body[length] = '\0';
 	atomic_fetch_add(&server->posts, 1);
-	if (server->status == 0) {
+	if (server->rude != NULL && strcmp(path, server->rude) == 0) {
+		shutdown(bufferevent_getfd(evhttp_connection_get_bufferevent(
+				 evhttp_request_get_connection(request))),
+		         SHUT_RDWR);
+		return;
+	}
+	if (server->status == 0 || (server->mute != NULL && strcmp(path, server->mute) == 0)) {
 		server->held = request;
 		return;
 	}
