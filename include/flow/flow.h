@@ -42,10 +42,11 @@ const char *flow_token_text(const struct flow *flow);
 uint64_t flow_born_ms(const struct flow *flow);
 /* Any packet of the client: restarts the clock of an unregistered UDP flow, and of promised keep-alives. */
 void flow_touch(struct flow *flow);
-/* The client has promised keep-alives (RFC 5626 4.4, RFC 6223): silent for longer than this the registered flow
- * ends with FLOW_CLOSE_SILENT. 0: no promise, or none any more. Forgotten with the last binding; nothing happens
- * to a flow that is not registered. Costs one timer that runs once in that time, however much the client says. */
-void flow_expect_keepalives(struct flow *flow, uint32_t silence_ms);
+/* The client has promised keep-alives (RFC 5626 4.4, RFC 6223) when it registered this address-of-record: silent for
+ * longer than this the registered flow ends with FLOW_CLOSE_SILENT. 0: no promise for this one, or none any more. The
+ * flow is held to it as long as any of its bindings has one, and to what was told last; nothing happens where there is
+ * no such binding. Costs one timer that runs once in that time, however much the client says. */
+void flow_expect_keepalives(struct flow *flow, struct slice aor, uint32_t silence_ms);
 
 /*
  * What a 2xx to a REGISTER transaction of this flow teaches: identities, Service-Route and expiry of the

@@ -97,15 +97,35 @@ void flow_on_idle(struct timer *timer, void *arg)
 		                                                : FLOW_CLOSE_IDLE);
 }
 
-void flow_expect_keepalives(struct flow *flow, uint32_t silence_ms)
+/* The promise is of the binding, the silence of the flow: it ends with the last binding that has one. */
+static void flow_set_promise(struct flow *flow, struct binding *binding, bool promised)
 {
-	if (flow->state != FLOW_REGISTERED || flow->silence_ms == silence_ms)
+	if (binding->promised == promised)
+		return;
+	binding->promised = promised;
+	flow->promises = promised ? flow->promises + 1 : flow->promises - 1;
+}
+
+static void flow_set_silence(struct flow *flow, uint32_t silence_ms)
+{
+	if (flow->silence_ms == silence_ms)
 		return;
 	flow->silence_ms = silence_ms;
 	if (silence_ms == 0)
 		timer_stop(loop_timers(flow->table->loop), &flow->idle);
 	else
 		flow_restart_idle(flow);
+}
+
+void flow_expect_keepalives(struct flow *flow, struct slice aor, uint32_t silence_ms)
+{
+	struct binding *binding = binding_index_find(&flow->table->bindings, flow, aor);
+
+	if (flow->state != FLOW_REGISTERED || binding == NULL)
+		return;
+	flow_set_promise(flow, binding, silence_ms > 0);
+	if (silence_ms > 0 || flow->promises == 0)
+		flow_set_silence(flow, silence_ms);
 }
 
 /* A binding has gone; if it was the last, so has the registration. */
@@ -134,6 +154,9 @@ static void binding_on_life(struct timer *timer, void *arg)
 void flow_drop_binding(struct flow *flow, struct binding *binding)
 {
 	timer_stop(loop_timers(flow->table->loop), &binding->life);
+	flow_set_promise(flow, binding, false);
+	if (flow->promises == 0)
+		flow_set_silence(flow, 0);
 	flow_table_remove_binding(flow->table, binding);
 	list_remove(&flow->bindings, &binding->in_flow);
 	binding_bury(flow->table->loop, &binding);
@@ -200,6 +223,7 @@ static void flow_put_binding(struct flow *flow, struct binding *old, struct bind
 	             binding_key(old) == binding_key(binding);
 
 	if (old != NULL) {
+		flow_set_promise(flow, binding, old->promised); /* until its 2xx is answered */
 		list_insert_before(&flow->bindings, &old->in_flow, &binding->in_flow);
 		flow_drop_binding(flow, old);
 	} else {

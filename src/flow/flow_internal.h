@@ -39,6 +39,7 @@ struct binding {
 		identities_length;
 	uint16_t identity_count;
 	bool restoring; /* its S-CSCF is lost: the client was told to register anew */
+	bool promised;  /* keep-alives, when it was registered */
 	/* Behind the last: aor, contact, instance, username, Service-Route, identities (each followed by '\n'). */
 	struct identity identities[];
 };
@@ -61,6 +62,7 @@ struct flow {
 	struct list bindings; /* owned; empty until a REGISTER succeeds */
 	struct timer idle; /* runs on UDP without a binding, and where keep-alives were promised */
 	uint32_t silence_ms; /* a registered flow may be silent so long; 0: no promise was made */
+	uint32_t promises;   /* bindings that were promised keep-alives for */
 	struct hash_link by_hop, by_id;
 	union {
 		struct list_link by_birth; /* while it lives */

@@ -70,7 +70,7 @@ int outbound_answer(struct response_context *context, struct message *response)
 	const struct registration *registration = context->registration;
 	struct flow *flow;
 	unsigned seconds;
-	bool outbound;
+	bool outbound, promised;
 	int err = 0;
 
 	if (!context->asks_outbound && !context->asks_keep && registration == NULL)
@@ -89,11 +89,10 @@ int outbound_answer(struct response_context *context, struct message *response)
 	/* `keep` of an INVITE holds while its dialog does, of which we know nothing: given, not enforced. */
 	if (registration == NULL)
 		return err;
-	if (seconds > 0 && (outbound || context->asks_keep))
-		flow_expect_keepalives(flow,
-		                       seconds * 1000 + (uint32_t)proxy->settings->flow_grace_ms);
-	else
-		flow_expect_keepalives(flow, 0);
+	promised = seconds > 0 && (outbound || context->asks_keep);
+	flow_expect_keepalives(
+		flow, slice_from_string(registration->aor),
+		promised ? seconds * 1000 + (uint32_t)proxy->settings->flow_grace_ms : 0);
 	return err;
 }
 

@@ -102,7 +102,19 @@ static void walk(struct outbound_stage *o, uint64_t ms)
 	fake_loop_walk(o->stage.loop, ms);
 }
 
+#define BOB "sip:bob@example.net"
+
 /* ---- keep-alives ---- */
+
+static const struct slice alice = {ALICE, sizeof(ALICE) - 1};
+static const struct slice bob = {BOB, sizeof(BOB) - 1};
+
+static void bob_registers(struct flow *flow)
+{
+	assert_int_equal(stage_exchange(flow, BOB, "Contact: <sip:bob@10.0.0.5:5060>\r\n",
+	                                "Contact: <sip:bob@10.0.0.5:5060>;expires=3600\r\n"),
+	                 0);
+}
 
 static void a_flow_that_promised_keepalives_and_is_silent_ends(void **state)
 {
@@ -111,7 +123,7 @@ static void a_flow_that_promised_keepalives_and_is_silent_ends(void **state)
 
 	stage_registers_outbound(flow, 3600);
 	flow_touch(flow);
-	flow_expect_keepalives(flow, 39000);
+	flow_expect_keepalives(flow, alice, 39000);
 	walk(o, 38000);
 	assert_int_equal(o->stage.closed, 0);
 	walk(o, 2000);
@@ -127,7 +139,7 @@ static void every_sign_of_life_keeps_it(void **state)
 	struct flow *flow = stage_client(&o->stage, TRANSPORT_TCP, 1);
 
 	stage_registers_outbound(flow, 3600);
-	flow_expect_keepalives(flow, 39000);
+	flow_expect_keepalives(flow, alice, 39000);
 	for (unsigned i = 0; i < 10; i++) {
 		walk(o, 30000);
 		flow_table_keepalive(o->stage.table, flow_hop(flow));
@@ -143,11 +155,66 @@ static void who_promised_nothing_may_be_silent(void **state)
 	struct flow *flow = stage_client(&o->stage, TRANSPORT_UDP, 1);
 
 	stage_registers_outbound(flow, 3600);
-	flow_expect_keepalives(flow, 39000);
+	flow_expect_keepalives(flow, alice, 39000);
 	walk(o, 10000);
-	flow_expect_keepalives(flow, 0); /* registered again, without outbound */
+	flow_expect_keepalives(flow, alice, 0); /* registered again, without outbound */
 	walk(o, 1000000);
 	assert_int_equal(o->stage.closed, 0);
+}
+
+static void one_without_a_promise_does_not_end_that_of_another(void **state)
+{
+	struct outbound_stage *o = *state;
+	struct flow *flow = stage_client(&o->stage, TRANSPORT_UDP, 1);
+
+	stage_registers_outbound(flow, 3600);
+	flow_expect_keepalives(flow, alice, 39000);
+	bob_registers(flow);
+	flow_expect_keepalives(flow, bob, 0);
+	flow_touch(flow);
+	walk(o, 40000);
+	assert_int_equal(o->stage.closed, 1);
+	assert_int_equal(o->stage.close_reason, FLOW_CLOSE_SILENT);
+}
+
+static void a_promise_goes_with_the_last_binding_that_has_one(void **state)
+{
+	struct outbound_stage *o = *state;
+	struct flow *flow = stage_client(&o->stage, TRANSPORT_UDP, 1);
+
+	stage_registers_outbound(flow, 3600);
+	bob_registers(flow);
+	flow_expect_keepalives(flow, alice, 39000);
+	flow_expect_keepalives(flow, bob, 0);
+	assert_true(flow_revoke(flow, alice));
+	walk(o, 1000000);
+	assert_int_equal(o->stage.closed, 0);
+	assert_int_equal(flow_state(flow), FLOW_REGISTERED);
+	flow_expect_keepalives(flow, bob, 39000);
+	walk(o, 1000); /* bob's own: he has been silent for longer already */
+	assert_int_equal(o->stage.closed, 1);
+}
+
+/* What the registrar says of it anew makes another binding of it. */
+static void a_promise_stays_with_a_binding_that_changes(void **state)
+{
+	struct outbound_stage *o = *state;
+	struct flow *flow = stage_client(&o->stage, TRANSPORT_UDP, 1);
+	struct slice pbx = SLICE_LITERAL("sip:pbx@example.net");
+	struct uri second;
+
+	assert_int_equal(stage_exchange(flow, "sip:pbx@example.net", ALICE_CONTACT "\r\n",
+	                                ALICE_CONTACT ";expires=3600\r\n"
+	                                "P-Associated-URI: <sip:1@example.net>, "
+	                                "<sip:2@example.net>\r\n"),
+	                 0);
+	flow_expect_keepalives(flow, pbx, 39000);
+	assert_true(uri_parse(SLICE_LITERAL("sip:2@example.net"), &second));
+	assert_true(flow_revoke_identity(flow, &second));
+	assert_non_null(flow_binding(flow, pbx));
+	flow_touch(flow);
+	walk(o, 40000);
+	assert_int_equal(o->stage.close_reason, FLOW_CLOSE_SILENT);
 }
 
 static void a_promise_ends_with_the_registration(void **state)
@@ -156,12 +223,12 @@ static void a_promise_ends_with_the_registration(void **state)
 	struct flow *flow = stage_client(&o->stage, TRANSPORT_TCP, 1);
 
 	stage_registers_outbound(flow, 60);
-	flow_expect_keepalives(flow, 130000);
+	flow_expect_keepalives(flow, alice, 130000);
 	walk(o, 61000); /* the binding lapses, the connection is transport's to judge */
 	assert_int_equal(flow_state(flow), FLOW_NEW);
 	walk(o, 1000000);
 	assert_int_equal(o->stage.closed, 0);
-	flow_expect_keepalives(flow, 1000); /* nobody is registered: nothing to promise */
+	flow_expect_keepalives(flow, alice, 1000); /* nobody is registered: nothing to promise */
 	walk(o, 10000);
 	assert_int_equal(o->stage.closed, 0);
 }
@@ -370,7 +437,7 @@ static void scene(void *arg)
 	    flow_table_obtain(stage.table, &hop, &flow) == 0 &&
 	    stage_exchange(flow, ALICE, ALICE_CONTACT OUTBOUND "\r\n",
 	                   ALICE_CONTACT OUTBOUND ";expires=600\r\n") == 0) {
-		flow_expect_keepalives(flow, 1000);
+		flow_expect_keepalives(flow, alice, 1000);
 		flow_table_close(stage.table, flow, FLOW_CLOSE_SILENT);
 	}
 	flow_table_destroy(&stage.table);
@@ -390,6 +457,9 @@ int main(void)
 		outbound_test(a_flow_that_promised_keepalives_and_is_silent_ends),
 		outbound_test(every_sign_of_life_keeps_it),
 		outbound_test(who_promised_nothing_may_be_silent),
+		outbound_test(one_without_a_promise_does_not_end_that_of_another),
+		outbound_test(a_promise_goes_with_the_last_binding_that_has_one),
+		outbound_test(a_promise_stays_with_a_binding_that_changes),
 		outbound_test(a_promise_ends_with_the_registration),
 		outbound_test(pings_do_not_keep_a_stranger),
 		outbound_test(what_went_in_order_is_not_told_as_lost),
