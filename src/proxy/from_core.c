@@ -4,6 +4,25 @@
  */
 #include "proxy_internal.h"
 
+int from_core_skip_routes(struct incoming *in)
+{
+	const unsigned count = message_count(in->message, HEADER_ROUTE);
+	struct name_addr route;
+	unsigned above = 0;
+	int err = 0;
+
+	while (above < count && message_address(in->message, HEADER_ROUTE, above, &route) &&
+	       uri_names_us(in->proxy, &route.uri) && !route_is_own_entry(in, &route.uri))
+		above++;
+	if (above == 0 || above == count ||
+	    !message_address(in->message, HEADER_ROUTE, above, &route) ||
+	    !route_is_own_entry(in, &route.uri))
+		return 0;
+	while (err == 0 && above-- > 0)
+		err = message_pop(in->message, HEADER_ROUTE);
+	return err;
+}
+
 static bool token_of(struct incoming *in, struct slice *token)
 {
 	struct name_addr route;

@@ -304,6 +304,8 @@ static void take_request(struct incoming *in)
 
 	if (in->packet->hop.side == SIDE_ACCESS) {
 		in->flow = touch_flow(proxy, &in->packet->hop);
+	} else if (from_core_skip_routes(in) != 0) {
+		return;
 	} else if (from_core_belongs_elsewhere(in, &elsewhere)) {
 		proxy->ways.pass_packet(proxy->ways.arg, elsewhere.worker, in->packet,
 		                        elsewhere.key);

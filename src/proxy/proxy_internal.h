@@ -111,6 +111,8 @@ struct slice proxy_retry_after(char text[48], unsigned base_s);
 /* ---- the steps after validation; each takes what it needs of in->message ---- */
 
 void from_client_request(struct incoming *in); /* from_client.c */
+/* The core has put our name above the Path that we wrote: off with it, the token below says where to. 0 or -ENOMEM. */
+int from_core_skip_routes(struct incoming *in);
 void from_core_request(struct incoming *in);   /* from_core.c */
 /* The token names a flow of another worker, or one of ours whose client has gone there: it shall have the bytes. */
 bool from_core_belongs_elsewhere(struct incoming *in, struct flow_elsewhere *elsewhere);

@@ -136,6 +136,37 @@ static void an_asserted_identity_is_hidden_when_privacy_asks(void **state)
 	assert_lacks(world->sent[0].text, "secret.example");
 }
 
+/* A Sprout puts the name it knows us by above the Path that we gave. */
+static void the_token_below_our_bare_name_leads_to_the_client(void **state)
+{
+	static const char *const above[] = {
+		"<sip:127.0.0.1:5058;transport=tcp;lr>",
+		"<sip:127.0.0.1:5058;lr;orig>, <sip:bono@127.0.0.1:5060;lr>",
+	};
+	struct world *world = *state;
+	char route[512], call_id[8];
+
+	world_register(world, 1);
+	for (unsigned i = 0; i < ARRAY_LENGTH(above); i++) {
+		world_forget_sent(world);
+		snprintf(route, sizeof(route), "%s, <sip:%s@127.0.0.1:5058;transport=tcp;lr;ob>",
+		         above[i], flow_token_text(world_flow(world, 1)));
+		snprintf(call_id, sizeof(call_id), "bare%u", i);
+		world_core_request(world, 0, "MESSAGE", "sip:user1@192.0.2.1:10001", route,
+		                   call_id, "");
+		assert_int_equal(world->sent_count, 1);
+		assert_memory_equal(world->sent[0].text, "MESSAGE sip:user1@192.0.2.1:10001 ", 34);
+		assert_true(world->sent[0].hop.side == SIDE_ACCESS);
+		assert_lacks(world->sent[0].text, "\r\nRoute:");
+	}
+	/* Of another's name between them we are no judge. */
+	world_forget_sent(world);
+	snprintf(route, sizeof(route), "%s, <sip:192.0.2.99;lr>, <sip:%s@127.0.0.1:5058;lr>",
+	         above[0], flow_token_text(world_flow(world, 1)));
+	world_core_request(world, 0, "MESSAGE", "sip:user1@192.0.2.1:10001", route, "bare9", "");
+	assert_status(world, 0, "404");
+}
+
 static void a_forged_token_gets_403_and_a_gone_flow_430(void **state)
 {
 	struct world *world = *state;
@@ -507,6 +538,7 @@ int main(void)
 		world_test(a_made_up_route_does_not_make_us_dial),
 		world_test(the_core_reaches_a_client_by_its_token),
 		world_test(an_asserted_identity_is_hidden_when_privacy_asks),
+		world_test(the_token_below_our_bare_name_leads_to_the_client),
 		world_test(a_forged_token_gets_403_and_a_gone_flow_430),
 		world_test(a_token_of_another_worker_moves_the_bytes_there),
 		world_test(register_from_the_core_gets_405_with_allow),
