@@ -5,6 +5,8 @@
  * a serialised message that waits in send queues and in transactions for retransmission.
  *
  * struct buffer: text being put together. Appends remember failure, so callers check once at the end.
+ *
+ * And text_add, for text in an array of fixed size.
  */
 #ifndef BONO_BASE_BUFFER_H
 #define BONO_BASE_BUFFER_H
@@ -51,5 +53,9 @@ static inline struct slice buffer_slice(const struct buffer *buffer)
 }
 /* The text as counted bytes; NULL if it failed or memory ends. The buffer stays usable. */
 struct bytes *buffer_to_bytes(const struct buffer *buffer);
+
+/* Adds to the text with NUL that the array of `size` holds, as much as there is room for. */
+void text_add(char *text, size_t size, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 #endif

@@ -19,7 +19,6 @@ enum crossing {
 	CROSSING_CORE_TO_PBX,
 	CROSSINGS
 };
-const char *crossing_name(enum crossing crossing);
 /* The way of the responses to requests that go this way. */
 enum crossing crossing_back(enum crossing crossing);
 
@@ -41,7 +40,6 @@ enum {
 	PRIVACY_ID = 32,
 	PRIVACY_HISTORY = 64,
 };
-unsigned privacy_asked(const struct message *message);
 /* True if the request makes a kind of privacy critical that we, the last trusted element, cannot give. */
 bool privacy_is_unavailable(const struct message *request);
 

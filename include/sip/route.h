@@ -24,9 +24,6 @@ void route_write_path(struct buffer *out, const struct route_self *self, struct 
 /* One line "Record-Route: <...;lr;rs=MARK>\r\n"; mark empty: without (sip/route_set.h says what it is). */
 void route_write_record_route(struct buffer *out, const struct route_self *self, struct slice token,
                               struct slice mark);
-/* Double Record-Route, RFC 5658: `outgoing` on top (the side the request leaves by), then `incoming`. */
-void route_write_record_routes(struct buffer *out, const struct route_self *outgoing,
-                               const struct route_self *incoming, struct slice token);
 
 struct message;
 /*

@@ -11,7 +11,6 @@
 #include "base/address.h"
 
 enum dns_type { DNS_A = 1, DNS_AAAA = 28, DNS_SRV = 33, DNS_NAPTR = 35 };
-const char *dns_type_name(enum dns_type type); /* "SRV" */
 
 #define DNS_NAME_MAX 256 /* RFC 1035 2.3.4, with NUL; without the dot at the end */
 

@@ -148,3 +148,15 @@ struct bytes *buffer_to_bytes(const struct buffer *buffer)
 {
 	return buffer->failed ? NULL : bytes_copy(buffer_slice(buffer));
 }
+
+/* ---- text in an array ---- */
+
+void text_add(char *text, size_t size, const char *format, ...)
+{
+	size_t length = strlen(text);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text + length, size - length, format, args);
+	va_end(args);
+}

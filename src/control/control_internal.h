@@ -40,7 +40,6 @@ struct control {
 	struct event *signals[3];
 	struct timer watch; /* watchdog */
 	bool ready, stopping, stopped_hard;
-	bool letters_seen_refused;
 };
 
 /* ---- settings.c: the configuration in the workers' words ---- */

@@ -102,7 +102,6 @@ struct contact *record_match(const struct record *record, const struct contact_v
 int record_put(struct record *record, const struct contact_value *value);
 void record_remove(struct record *record, struct contact *contact);
 void record_clear(struct record *record);
-size_t store_count(const struct store *store);
 size_t store_contacts(struct store *store, uint64_t now_ms);
 void store_visit(struct store *store, bool (*visit)(struct record *record, void *arg), void *arg);
 
@@ -196,7 +195,6 @@ bool sprout_is_ours(const struct sprout *sprout, const struct uri *uri);
 
 /* "none", "slow 200", "status 503 5" ...; false: not a fault; *wrong tells why. */
 bool fault_parse(struct slice text, struct fault *out, const char **wrong);
-const char *fault_name(enum fault_kind kind);
 /* The one place where the fault of a Sprout changes. Main thread; in force when it returns. */
 int sprout_set_fault(struct sprout *sprout, const struct fault *fault);
 /* True: the packet must not be looked at now; it was dropped or is held. */

@@ -42,11 +42,6 @@ static const char *const fault_names[] = {
 	[FAULT_LOSS] = "loss", [FAULT_MUTE] = "mute",
 };
 
-const char *fault_name(enum fault_kind kind)
-{
-	return fault_names[kind];
-}
-
 static struct slice next_word(struct slice *rest)
 {
 	struct slice word;
@@ -286,6 +281,6 @@ int sprout_set_fault(struct sprout *sprout, const struct fault *fault)
 		if (err != 0)
 			return err;
 	}
-	log_info("%s: fault %s", sprout->name, fault_name(fault->kind));
+	log_info("%s: fault %s", sprout->name, fault_names[fault->kind]);
 	return 0;
 }

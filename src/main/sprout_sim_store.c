@@ -231,11 +231,6 @@ void record_clear(struct record *record)
 		record_remove(record, CONTAINER_OF(link, struct contact, link));
 }
 
-size_t store_count(const struct store *store)
-{
-	return store->records.count;
-}
-
 struct count_visit {
 	uint64_t now_ms;
 	size_t contacts;

@@ -5,9 +5,9 @@
  */
 #include "proxy_internal.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
+#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -136,30 +136,17 @@ static void note_open_branches(struct response_context *context)
 
 /* ---- telling ---- */
 
-/* Text that is added to as long as there is room. */
-static void add(char *text, size_t size, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static void add(char *text, size_t size, const char *format, ...)
-{
-	size_t length = strlen(text);
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(text + length, size - length, format, arguments);
-	va_end(arguments);
-}
-
 static void add_attempt(char *text, size_t size, const struct decision_attempt *attempt)
 {
 	if (attempt->target[0] == '\0')
-		add(text, size, "its hop %s", ends[attempt->end].words);
+		text_add(text, size, "its hop %s", ends[attempt->end].words);
 	else
-		add(text, size, "%s/%s %s", attempt->site, attempt->target,
+		text_add(text, size, "%s/%s %s", attempt->site, attempt->target,
 		    ends[attempt->end].words);
 	if (attempt->end == DECISION_ANSWERED)
-		add(text, size, " %d", attempt->status);
+		text_add(text, size, " %d", attempt->status);
 	if (attempt->end != DECISION_NOT_SENT)
-		add(text, size, " after %u ms", attempt->ms);
+		text_add(text, size, " after %u ms", attempt->ms);
 }
 
 void decision_format(const struct decision *decision, char *text, size_t size)
@@ -174,13 +161,13 @@ void decision_format(const struct decision *decision, char *text, size_t size)
 	snprintf(text, size, "request %.*s: %s", SLICE_ARGS(call_id),
 	         method_name(decision->method));
 	for (unsigned i = 0; i < decision->attempt_count; i++) {
-		add(text, size, i == 0 ? ": " : ", ");
+		text_add(text, size, i == 0 ? ": " : ", ");
 		add_attempt(text, size, &decision->attempt[i]);
 	}
 	if (decision->attempts > decision->attempt_count)
-		add(text, size, ", %u more", decision->attempts - decision->attempt_count);
+		text_add(text, size, ", %u more", decision->attempts - decision->attempt_count);
 	if (last == NULL || last->end != DECISION_ANSWERED || last->status != decision->status)
-		add(text, size, "; the client got %d after %u ms%s", decision->status, decision->ms,
+		text_add(text, size, "; the client got %d after %u ms%s", decision->status, decision->ms,
 		    decision->lost ? ", lost" : "");
 }
 

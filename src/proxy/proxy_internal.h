@@ -360,8 +360,6 @@ struct own_request {
 	uint64_t id; /* of whom it is about */
 };
 
-#define CONTEXT_BRANCHES_MAX PICK_TRIED_MAX
-
 struct branch {
 	struct list_link link; /* in context->branches, until its transaction has ended */
 	struct grave grave;

@@ -44,7 +44,7 @@ static unsigned privacy_of(struct slice value)
 	return asked;
 }
 
-unsigned privacy_asked(const struct message *message)
+static unsigned privacy_asked(const struct message *message)
 {
 	unsigned asked = 0;
 	struct slice value;

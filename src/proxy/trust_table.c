@@ -183,12 +183,6 @@ static const char *const crossing_names[CROSSINGS] = {
 	[CROSSING_PBX_TO_CORE] = "PBX to core",       [CROSSING_CORE_TO_PBX] = "core to PBX",
 };
 
-const char *crossing_name(enum crossing crossing)
-{
-	ASSERT((unsigned)crossing < CROSSINGS);
-	return crossing_names[crossing];
-}
-
 /* Each way and its way back stand side by side. */
 enum crossing crossing_back(enum crossing crossing)
 {

@@ -57,7 +57,7 @@ const char *method_name(enum sip_method method)
 }
 
 /* Methods are case-sensitive (7.1). */
-enum sip_method method_from_text(struct slice text)
+static enum sip_method method_from_text(struct slice text)
 {
 	for (int i = 0; i < METHOD_OTHER; i++) {
 		if (slice_equal(text, slice_from_string(method_names[i])))

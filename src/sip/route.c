@@ -48,13 +48,6 @@ void route_write_record_route(struct buffer *out, const struct route_self *self,
 	buffer_append(out, ">\r\n", 3);
 }
 
-void route_write_record_routes(struct buffer *out, const struct route_self *outgoing,
-                               const struct route_self *incoming, struct slice token)
-{
-	route_write_record_route(out, outgoing, token, SLICE_NONE);
-	route_write_record_route(out, incoming, token, SLICE_NONE);
-}
-
 /* May it become a Request-URI? Table 1 of 19.1.1 forbids headers there; other schemes lead nowhere. */
 static bool is_request_uri(const struct uri *uri)
 {

@@ -136,7 +136,6 @@ int judge_init(void);
 /* The Request-URI as a value; false: it is none. */
 bool request_uri_read(struct message *message, struct uri *out);
 
-enum sip_method method_from_text(struct slice text);
 /* "4711 INVITE" */
 bool cseq_parse(struct slice value, uint32_t *number, struct slice *method);
 bool slice_is_token(struct slice s);

@@ -129,7 +129,8 @@ void connection_arm(struct connection *connection)
 	timer_start(loop_timers(transport->loop), &connection->life, due > now ? due - now : 0);
 }
 
-void connection_expect(struct connection *connection)
+/* Something has to come from it before partial_ms are over. */
+static void expect(struct connection *connection)
 {
 	connection->partial_since = loop_now_ms(connection->transport->loop);
 	connection_arm(connection);
@@ -307,7 +308,7 @@ static void open_up(struct connection *connection)
 	connection->active_ms = loop_now_ms(transport->loop);
 	count(connection, 1);
 	if (!connection->opened_by_us && connection_is_websocket(connection))
-		connection_expect(connection); /* who has to speak first */
+		expect(connection); /* who has to speak first */
 	else
 		connection_arm(connection);
 	if (connection->queue.count > 0 && !connection->blocked) {
@@ -523,7 +524,8 @@ int connection_accept(struct listener *listener, int fd, const struct address *r
 	return 0;
 }
 
-void connection_destroy(struct connection **connection)
+/* No event, no telling: for transport_destroy. */
+static void connection_destroy(struct connection **connection)
 {
 	struct connection *c = *connection;
 

@@ -172,7 +172,6 @@ struct udp_socket {
 	struct udp_queued queue[UDP_QUEUE_MAX];
 };
 
-int udp_slab_create(size_t message_bytes, struct udp_slab **out);
 void udp_slab_destroy(struct udp_slab **slab);
 void udp_socket_destroy(struct udp_socket **socket);
 int udp_queue(struct udp_socket *socket, const struct hop *hop, struct bytes **bytes);
@@ -286,12 +285,8 @@ void connection_close(struct connection *connection, enum close_reason reason);
 void connection_connected(struct connection *connection, int error);
 /* At once, queue and all. */
 void connection_abort(struct connection *connection, enum close_reason reason);
-/* Something has to come from it before partial_ms are over. */
-void connection_expect(struct connection *connection);
 void connection_arm(struct connection *connection);
 void connection_tell(struct connection *connection);
-/* No event, no telling: for transport_destroy. */
-void connection_destroy(struct connection **connection);
 int connections_init(struct transport *transport);
 void connections_free(struct transport *transport);
 

@@ -36,7 +36,7 @@ struct udp_slab {
 	char bytes[];
 };
 
-int udp_slab_create(size_t message_bytes, struct udp_slab **out)
+static int udp_slab_create(size_t message_bytes, struct udp_slab **out)
 {
 	const size_t room = message_bytes + 1;
 	struct udp_slab *slab;

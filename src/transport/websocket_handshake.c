@@ -17,8 +17,7 @@
 #define KEY_LENGTH 24
 
 struct request {
-	struct slice method, version_line;
-	struct slice host, key, version, origin, protocol;
+	struct slice method, host, key, version, origin, protocol;
 	unsigned hosts, keys, versions, origins, headers;
 	bool upgrade, connection, body, http_1_1;
 };

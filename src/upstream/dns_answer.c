@@ -19,21 +19,6 @@
 /* RFC 2181 8: with the top bit set it means none. */
 #define TTL_MAX 0x7fffffffu
 
-const char *dns_type_name(enum dns_type type)
-{
-	switch (type) {
-	case DNS_A:
-		return "A";
-	case DNS_AAAA:
-		return "AAAA";
-	case DNS_SRV:
-		return "SRV";
-	case DNS_NAPTR:
-		return "NAPTR";
-	}
-	return "?";
-}
-
 struct reading {
 	ns_msg packet;
 	unsigned records; /* in its answer section, as many as we look at */

@@ -2,29 +2,16 @@
  * What is told of changes: a log line, an event, metrics; the evidence is put in words here, once.
  * Control thread only.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "upstream_internal.h"
 
-/* Text that is added to as long as there is room. */
-static void add(char *text, size_t size, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static void add(char *text, size_t size, const char *format, ...)
-{
-	size_t length = strlen(text);
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(text + length, size - length, format, arguments);
-	va_end(arguments);
-}
-
-#define ADD(event, ...) add((event)->evidence, sizeof((event)->evidence), __VA_ARGS__)
+#define ADD(event, ...) text_add((event)->evidence, sizeof((event)->evidence), __VA_ARGS__)
 
 static void tell(const struct failover *failover, const struct failover_event *event)
 {

@@ -46,7 +46,7 @@ static bool site_set_state(struct share_site *site, enum site_state state, enum 
 	return true;
 }
 
-uint64_t share_hold_ms(const struct share_site *site, const struct share_settings *settings)
+static uint64_t share_hold_ms(const struct share_site *site, const struct share_settings *settings)
 {
 	uint64_t hold = settings->hold_down_ms;
 	unsigned i, doublings = site->losses > 1 ? site->losses - 1 : 0;

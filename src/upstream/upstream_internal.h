@@ -86,8 +86,6 @@ struct share_site {
 /* One turn of all sites. demand: requests per second. True if a state changed (state, reason, since_ms say which). */
 bool share_on_time(struct share_site *sites, unsigned count, const struct share_settings *settings,
                    double demand, uint64_t now_ms);
-/* How long the next hold-down of a site lasts. */
-uint64_t share_hold_ms(const struct share_site *site, const struct share_settings *settings);
 
 /* ---- words.c: the operator's words, by name ---- */
 

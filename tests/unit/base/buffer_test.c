@@ -91,6 +91,18 @@ static void bytes_too_long_to_count_are_refused(void **state)
 	assert_null(bytes_create((size_t)UINT32_MAX + 1));
 }
 
+static void text_in_an_array_grows_until_it_is_full(void **state)
+{
+	char text[10] = "";
+
+	text_add(text, sizeof(text), "%d", 12345);
+	assert_string_equal(text, "12345");
+	text_add(text, sizeof(text), ", %s", "678");
+	assert_string_equal(text, "12345, 67");
+	text_add(text, sizeof(text), "9");
+	assert_string_equal(text, "12345, 67");
+}
+
 static void building_scene(void *arg)
 {
 	struct buffer buffer;
@@ -120,6 +132,7 @@ int main(void)
 		cmocka_unit_test(a_failed_append_is_remembered_until_reset),
 		cmocka_unit_test(bytes_live_until_the_last_holder_lets_go),
 		cmocka_unit_test(bytes_too_long_to_count_are_refused),
+		cmocka_unit_test(text_in_an_array_grows_until_it_is_full),
 		cmocka_unit_test(building_gives_everything_or_null_when_memory_ends),
 	};
 

@@ -20,15 +20,16 @@ static void a_path_says_who_we_are_and_whose_flow(void **state)
 	buffer_free(&out);
 }
 
-static void a_double_record_route_has_the_way_out_on_top(void **state)
+static void a_record_route_says_who_we_are_whose_flow_and_the_mark(void **state)
 {
 	struct buffer out;
 
 	buffer_init(&out);
-	route_write_record_routes(&out, &core, &access_side, SLICE_LITERAL("T"));
+	route_write_record_route(&out, &core, SLICE_LITERAL("T"), SLICE_NONE);
+	route_write_record_route(&out, &access_side, SLICE_LITERAL("T"), SLICE_LITERAL("mark"));
 	assert_slice(buffer_slice(&out),
 	             "Record-Route: <sip:T@edge.example.net:5058;transport=tcp;lr>\r\n"
-	             "Record-Route: <sip:T@[2001:db8::1]:5060;transport=udp;lr>\r\n");
+	             "Record-Route: <sip:T@[2001:db8::1]:5060;transport=udp;lr;rs=mark>\r\n");
 	buffer_free(&out);
 }
 
@@ -95,7 +96,7 @@ static void route_scene(void *arg)
 	int done;
 
 	buffer_init(&out);
-	route_write_record_routes(&out, &core, &access_side, SLICE_LITERAL("T"));
+	route_write_record_route(&out, &core, SLICE_LITERAL("T"), SLICE_NONE);
 	assert_int_equal(out.failed, alloc_fail_happened());
 	buffer_free(&out);
 	sip_parse_fault(REQUEST("sip:c@d", "Route: <sip:strict>\n"), &message, &verdict);
@@ -132,7 +133,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_kinds_of_websocket_have_one_name_in_uris),
 		cmocka_unit_test(a_path_says_who_we_are_and_whose_flow),
-		cmocka_unit_test(a_double_record_route_has_the_way_out_on_top),
+		cmocka_unit_test(a_record_route_says_who_we_are_whose_flow_and_the_mark),
 		cmocka_unit_test(a_strict_router_gets_itself_as_request_uri),
 		cmocka_unit_test(loose_routes_are_left_alone),
 		cmocka_unit_test(what_a_strict_router_did_to_us_is_undone),
