@@ -33,6 +33,18 @@ def edge_kind():
     return KamailioEdge if os.environ.get("BONO_LAB_EDGE") == "kamailio" else Bono
 
 
+@pytest.fixture(params=["udp", "tcp"])
+def way(request):
+    """How the clients of a test reach us; a module that knows more ways has its own."""
+    return request.param
+
+
+@pytest.fixture
+def user(request):
+    """A user of the test's own, so that tests may share a scene."""
+    return "".join(letter for letter in request.node.name.lower() if letter.isalnum())[5:60]
+
+
 @pytest.fixture
 def measured(capsys):
     """measured("what, how much"): printed past pytest's capture, and by make check at its end."""

@@ -14,11 +14,6 @@ def scene(tmp_path_factory):
     lab.close()
 
 
-@pytest.fixture
-def user(request):
-    return "".join(letter for letter in request.node.name.lower() if letter.isalnum())[5:60]
-
-
 @pytest.fixture(params=[UdpClient, TcpClient], ids=["udp", "tcp"])
 def end(request, scene):
     client = request.param(scene.lab.client_ip(), scene.bono.access)

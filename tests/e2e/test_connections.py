@@ -13,11 +13,6 @@ from bono_lab.sip import options_to, request, unique
 FEW = 100       # descriptors
 
 
-@pytest.fixture
-def user(request):
-    return "".join(letter for letter in request.node.name.lower() if letter.isalnum())[5:60]
-
-
 def rejected(bono, reason):
     return bono.metrics().sum("bono_rejected_total", **{"class": "connection", "reason": reason})
 

@@ -80,11 +80,6 @@ def wire(stage):
     return scripted(stage)
 
 
-@pytest.fixture
-def user(request):
-    return "".join(letter for letter in request.node.name.lower() if letter.isalnum())[5:60]
-
-
 def register(wire, client):
     """(the REGISTER as the Sprout saw it, the answer)."""
     client.end.send(client.register_bytes())

@@ -43,11 +43,6 @@ def telling(tmp_path_factory):
     lab.close()
 
 
-@pytest.fixture(params=["udp", "tcp"])
-def way(request):
-    return request.param
-
-
 @pytest.fixture
 def user():
     return f"user{next(serial)}"

@@ -1,11 +1,10 @@
 """What a registered client may reach in a dialog: the route set that it was given, and nothing else."""
 
-import socket
-
 import pytest
 
 from bono_lab import Bono, Lab, Scene
 from bono_lab.sip import Call, Message, build, unique, uri_of
+from bono_lab.stranger import Stranger
 from bono_lab.wait import until
 
 MARK = ";rs="
@@ -16,43 +15,6 @@ def scene(request, tmp_path_factory):
     lab = Lab(tmp_path_factory.mktemp("routes"))
     yield Scene(lab, request.param)
     lab.close()
-
-
-@pytest.fixture(params=["udp", "tcp"])
-def way(request):
-    return request.param
-
-
-@pytest.fixture
-def user(request):
-    return "".join(letter for letter in request.node.name.lower() if letter.isalnum())[5:60]
-
-
-class Stranger:
-    """A place that nobody gave the client: listens on UDP and TCP and remembers whether anyone came."""
-
-    def __init__(self, lab):
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind((lab.client_ip(), 0))
-        self.host, self.port = self.udp.getsockname()
-        self.tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self.tcp.bind((self.host, self.port))
-        self.tcp.listen(8)
-        self.udp.setblocking(False)
-        self.tcp.setblocking(False)
-        lab.add(self)
-
-    def uri(self, extra=""):
-        return f"sip:{self.host}:{self.port}{extra}"
-
-    def assert_nobody_came(self):
-        for take in (lambda: self.udp.recv(65536), self.tcp.accept):
-            with pytest.raises(BlockingIOError):
-                take()
-
-    def stop(self):
-        self.udp.close()
-        self.tcp.close()
 
 
 @pytest.fixture

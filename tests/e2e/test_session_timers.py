@@ -13,11 +13,6 @@ def scene(request, tmp_path_factory):
     lab.close()
 
 
-@pytest.fixture
-def user(request):
-    return "".join(letter for letter in request.node.name.lower() if letter.isalnum())[5:60]
-
-
 def contact(scene):
     ip, port = scene.sprout.address
     return ("Contact", f"<sip:peer@{ip}:{port};transport={scene.core}>")

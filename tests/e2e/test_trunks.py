@@ -25,11 +25,6 @@ def scene(request, tmp_path_factory):
     lab.close()
 
 
-@pytest.fixture(params=["udp", "tcp"])
-def way(request):
-    return request.param
-
-
 def contact(scene):
     ip, port = scene.sprout.address
     return ("Contact", f"<sip:alice@{ip}:{port};transport={scene.core}>")

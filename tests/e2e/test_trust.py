@@ -69,16 +69,6 @@ def scene(request, tmp_path_factory):
     lab.close()
 
 
-@pytest.fixture(params=["udp", "tcp"])
-def way(request):
-    return request.param
-
-
-@pytest.fixture
-def user(request):
-    return "".join(letter for letter in request.node.name.lower() if letter.isalnum())[5:60]
-
-
 def assert_clean(message):
     assert MARK not in repr(message), repr(message)
 

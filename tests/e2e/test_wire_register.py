@@ -18,11 +18,6 @@ def way(request):
     return request.param
 
 
-@pytest.fixture
-def user(request):
-    return "".join(letter for letter in request.node.name.lower() if letter.isalnum())[5:60]
-
-
 def test_path_names_us_with_a_token_and_ob(scene, user, way):
     client = scene.client(user, way)
     seen, _ = scene.register(client)

@@ -18,11 +18,6 @@ def way(request):
     return request.param
 
 
-@pytest.fixture
-def user(request):
-    return "".join(letter for letter in request.node.name.lower() if letter.isalnum())[5:60]
-
-
 # ---- who may speak, and as whom ----
 
 @pytest.mark.parametrize("method", ["MESSAGE", "INVITE", "SUBSCRIBE", "BYE"])

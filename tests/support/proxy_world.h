@@ -627,6 +627,17 @@ static inline void world_core_to_client(struct world *world, unsigned client, co
 			fail_msg("\"%s\" is in:\n%s", (part), (text));                             \
 	} while (0)
 
+/* The scene makes a world of its own, in each turn with another allocation that fails. */
+static inline void world_bears_the_end_of_memory(void **state, void (*scene)(void *arg),
+                                                 unsigned more_than)
+{
+	fake_clock_setup(state);
+	hash_key_init();
+	assert_int_equal(message_system_init(), 0);
+	assert_true(alloc_fail_each(scene, NULL) > more_than);
+	fake_clock_teardown(state);
+}
+
 #define world_test(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 #endif

@@ -1,13 +1,10 @@
 """The people of an attack, and what may come of one."""
 
-import socket
-
-import pytest
-
 from bono_lab import Scene
 from bono_lab.calls import CoreCall, answer_staying, contact_of
 from bono_lab.peer import Peer
 from bono_lab.sip import Call, Message, build, options_to, request, unique, uri_of, user_of
+from bono_lab.stranger import Stranger
 
 ATTACKS, ANSWERS = {}, {}
 # What a client's request never brings into the core, whatever it says.
@@ -15,33 +12,6 @@ NEVER = ["p-preferred-identity", "p-served-user", "p-associated-uri", "p-called-
          "p-profile-key", "p-user-database", "remote-party-id", "resource-priority", "feature-caps",
          "restoration-info", "relayed-charge", "p-visited-network-id", "p-private-network-indication",
          "response-source", "x-injected"]
-
-
-class Stranger:
-    """A place where nobody of ours has business: listens, and remembers whether anyone came."""
-
-    def __init__(self, lab):
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind((lab.client_ip(), 0))
-        self.host, self.port = self.udp.getsockname()
-        self.tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self.tcp.bind((self.host, self.port))
-        self.tcp.listen(8)
-        self.udp.setblocking(False)
-        self.tcp.setblocking(False)
-        lab.add(self)
-
-    def __str__(self):
-        return f"{self.host}:{self.port}"
-
-    def assert_nobody_came(self):
-        for take in (lambda: self.udp.recv(65536), self.tcp.accept):
-            with pytest.raises(BlockingIOError):
-                take()
-
-    def stop(self):
-        self.udp.close()
-        self.tcp.close()
 
 
 class Stage(Scene):

@@ -196,6 +196,17 @@ def cut_message(data):
     return data[:whole], data[whole:]
 
 
+def receive(connection, timeout):
+    """What has come within the time; None: nothing; b"": it has ended."""
+    connection.settimeout(timeout or 0.000001)
+    try:
+        return connection.recv(65536)
+    except (TimeoutError, BlockingIOError):
+        return None
+    except (ConnectionResetError, BrokenPipeError):
+        return b""
+
+
 class Endpoint:
     """What came in is kept until somebody asks for it."""
 
@@ -327,13 +338,9 @@ class TcpClient(Endpoint):
     def pump(self, timeout):
         if self.closed:
             return False
-        self.socket.settimeout(timeout or 0.000001)
-        try:
-            data = self.socket.recv(65536)
-        except (TimeoutError, BlockingIOError):
+        data = receive(self.socket, timeout)
+        if data is None:
             return False
-        except (ConnectionResetError, BrokenPipeError):
-            data = b""
         if not data:
             self.closed = True
             return False

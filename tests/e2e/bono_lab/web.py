@@ -12,7 +12,7 @@ from websockets.connection import State
 from websockets.frames import Opcode
 from websockets.uri import parse_uri
 
-from .sip import Endpoint, unique
+from .sip import Endpoint, receive, unique
 from .wait import PATIENCE
 
 
@@ -129,13 +129,9 @@ class WebClient(Endpoint):
     def pump(self, timeout):
         if self.closed:
             return False
-        self.socket.settimeout(timeout or 0.000001)
-        try:
-            data = self.socket.recv(65536)
-        except (TimeoutError, BlockingIOError):
+        data = receive(self.socket, timeout)
+        if data is None:
             return False
-        except (ConnectionResetError, BrokenPipeError):
-            data = b""
         if data:
             self.web.receive_data(data)
         else:

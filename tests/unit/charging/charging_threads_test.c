@@ -2,6 +2,7 @@
 #include <pthread.h>
 
 #include "charging/charging.h"
+#include "directory.h"
 #include "server.h"
 
 #define TELLERS 2

@@ -1,5 +1,6 @@
 /* Posting: what endpoints say, leave unsaid, and when they are not there. Over real sockets, on one loop. */
 #include "charging/ralf.h"
+#include "directory.h"
 #include "server.h"
 #include "support/alloc_fail.h"
 

@@ -12,7 +12,6 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
@@ -106,23 +105,6 @@ static inline void server_close(struct server *server)
 		evhttp_free(server->http);
 	server->http = NULL;
 	server->held = NULL;
-}
-
-static inline void directory_remove(const char *directory)
-{
-	DIR *open = opendir(directory);
-	struct dirent *entry;
-	char path[512];
-
-	while (open != NULL && (entry = readdir(open)) != NULL) {
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name);
-		unlink(path);
-	}
-	if (open != NULL)
-		closedir(open);
-	rmdir(directory);
 }
 
 #endif

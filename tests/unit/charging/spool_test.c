@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "directory.h"
+
 #include "base/error.h"
 #include "base/log.h"
 #include "charging/spool.h"
@@ -46,27 +48,11 @@ static struct stage *stage_begin(void)
 	return &stage;
 }
 
-static void empty_directory(const char *directory)
-{
-	DIR *open = opendir(directory);
-	struct dirent *entry;
-	char path[512];
-
-	while (open != NULL && (entry = readdir(open)) != NULL) {
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name);
-		unlink(path);
-	}
-	closedir(open);
-}
-
 static void stage_end(struct stage *stage)
 {
 	spool_close(&stage->spool);
 	buffer_free(&stage->record);
-	empty_directory(stage->directory);
-	rmdir(stage->directory);
+	directory_remove(stage->directory);
 }
 
 static void append(struct stage *stage, const char *text)

@@ -443,11 +443,7 @@ static void calls_scene(void *arg)
 
 static void no_failed_allocation_leaks_a_word(void **state)
 {
-	fake_clock_setup(state);
-	hash_key_init();
-	assert_int_equal(message_system_init(), 0);
-	assert_true(alloc_fail_each(calls_scene, NULL) > 20);
-	fake_clock_teardown(state);
+	world_bears_the_end_of_memory(state, calls_scene, 20);
 }
 
 #define charging_test(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)

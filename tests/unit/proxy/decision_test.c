@@ -170,11 +170,7 @@ static void fail_over(void *arg)
 
 static void memory_that_ends_is_survived(void **state)
 {
-	fake_clock_setup(state);
-	hash_key_init();
-	assert_int_equal(message_system_init(), 0);
-	assert_true(alloc_fail_each(fail_over, NULL) > 10);
-	fake_clock_teardown(state);
+	world_bears_the_end_of_memory(state, fail_over, 10);
 }
 
 int main(void)

@@ -312,11 +312,7 @@ static void search_scene(void *arg)
 
 static void no_failed_allocation_leaves_a_search_without_an_end(void **state)
 {
-	fake_clock_setup(state);
-	hash_key_init();
-	assert_int_equal(message_system_init(), 0);
-	assert_true(alloc_fail_each(search_scene, NULL) > 20);
-	fake_clock_teardown(state);
+	world_bears_the_end_of_memory(state, search_scene, 20);
 }
 
 static int setup_udp(void **state)

@@ -314,11 +314,7 @@ static void call_scene(void *arg)
 
 static void no_failed_allocation_leaves_a_call_without_an_end(void **state)
 {
-	fake_clock_setup(state);
-	hash_key_init();
-	assert_int_equal(message_system_init(), 0);
-	assert_true(alloc_fail_each(call_scene, NULL) > 0);
-	fake_clock_teardown(state);
+	world_bears_the_end_of_memory(state, call_scene, 0);
 }
 
 static int setup_udp(void **state)

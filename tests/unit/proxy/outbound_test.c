@@ -516,11 +516,7 @@ static void scene(void *arg)
 
 static void no_failed_allocation_breaks_it(void **state)
 {
-	fake_clock_setup(state);
-	hash_key_init();
-	assert_int_equal(message_system_init(), 0);
-	assert_true(alloc_fail_each(scene, NULL) > 20);
-	fake_clock_teardown(state);
+	world_bears_the_end_of_memory(state, scene, 20);
 }
 
 #define outbound_test(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)

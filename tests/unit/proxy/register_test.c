@@ -402,11 +402,7 @@ static void scene(void *arg)
 
 static void no_failed_allocation_breaks_a_registration(void **state)
 {
-	fake_clock_setup(state);
-	hash_key_init();
-	assert_int_equal(message_system_init(), 0);
-	assert_true(alloc_fail_each(scene, NULL) > 0);
-	fake_clock_teardown(state);
+	world_bears_the_end_of_memory(state, scene, 0);
 }
 
 int main(void)

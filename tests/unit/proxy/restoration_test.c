@@ -195,11 +195,7 @@ static void scene(void *arg)
 
 static void no_failed_allocation_leaves_a_request_without_an_end(void **state)
 {
-	fake_clock_setup(state);
-	hash_key_init();
-	assert_int_equal(message_system_init(), 0);
-	assert_true(alloc_fail_each(scene, NULL) > 20);
-	fake_clock_teardown(state);
+	world_bears_the_end_of_memory(state, scene, 20);
 }
 
 int main(void)

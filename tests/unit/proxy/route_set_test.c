@@ -561,11 +561,7 @@ static void dialogs_scene(void *arg)
 
 static void no_failed_allocation_leaves_a_dialog_without_an_end(void **state)
 {
-	fake_clock_setup(state);
-	hash_key_init();
-	assert_int_equal(message_system_init(), 0);
-	assert_true(alloc_fail_each(dialogs_scene, NULL) > 50);
-	fake_clock_teardown(state);
+	world_bears_the_end_of_memory(state, dialogs_scene, 50);
 }
 
 int main(void)

@@ -112,40 +112,6 @@ static void few_key_updates_are_fine_and_hundreds_are_not(void **state)
 
 /* ---- sessions older than certificates ---- */
 
-static SSL_SESSION *taken; /* the last ticket */
-
-static int on_new_session(SSL *ssl, SSL_SESSION *session)
-{
-	SSL_SESSION_free(taken);
-	taken = session;
-	return 1;
-}
-
-/* True: by the session it had. */
-static bool reconnect(struct tls_scene *scene, int version, const struct tls_pair *pair)
-{
-	struct stage *stage = scene->stage;
-	const unsigned packets = stage->packet_count, closed = stage->closed_count;
-	struct tls_peer peer = client_begin(scene, CORE_TLS, "node.example.net", pair);
-	bool reused;
-
-	SSL_CTX_set_session_cache_mode(peer.context,
-	                               SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-	SSL_CTX_sess_set_new_cb(peer.context, on_new_session);
-	SSL_set_max_proto_version(peer.ssl, version);
-	if (taken != NULL)
-		SSL_set_session(peer.ssl, taken);
-	assert_true(peer_shakes(scene, &peer));
-	reused = SSL_session_reused(peer.ssl);
-	peer_says(&peer, MESSAGE_TEXT);
-	stage_until(stage, stage->packet_count > packets);
-	peer_hears(&peer); /* the ticket */
-	SSL_shutdown(peer.ssl);
-	peer_end(&peer);
-	stage_until(stage, stage->closed_count > closed);
-	return reused;
-}
-
 /* Of two, the first ends in an hour. */
 static void issue_both(struct tls_scene *scene, const char *names, struct tls_pair pairs[2])
 {
@@ -170,14 +136,13 @@ static void peer_with_a_new_certificate_need_not_forget_its_session(void **state
 	scene_open(scene);
 	issue_both(scene, "DNS:peer.example.net", pairs);
 	for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
-		assert_false(reconnect(scene, version, &pairs[0]));
-		assert_true(reconnect(scene, version, &pairs[0]));
+		assert_false(reconnect(scene, CORE_TLS, version, &pairs[0]));
+		assert_true(reconnect(scene, CORE_TLS, version, &pairs[0]));
 		ahead_s = 7200;
-		assert_false(reconnect(scene, version, &pairs[1]));
-		assert_true(reconnect(scene, version, &pairs[1]));
+		assert_false(reconnect(scene, CORE_TLS, version, &pairs[1]));
+		assert_true(reconnect(scene, CORE_TLS, version, &pairs[1]));
 		ahead_s = 0;
-		SSL_SESSION_free(taken);
-		taken = NULL;
+		forget_session();
 	}
 	assert_int_equal(results(scene, SIDE_CORE, TLS_RESULT_EXPIRED), 0);
 }

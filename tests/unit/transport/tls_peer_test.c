@@ -343,50 +343,6 @@ static void only_named_peers_enter_from_wherever_they_come(void **state)
 
 /* ---- sessions that clients take up ---- */
 
-static SSL_SESSION *taken; /* the last ticket */
-
-static int on_new_session(SSL *ssl, SSL_SESSION *session)
-{
-	SSL_SESSION_free(taken);
-	taken = session;
-	return 1;
-}
-
-/* A client that takes up what it has and keeps what it gets. */
-static bool reconnect(struct tls_scene *scene, unsigned listener, int version,
-                      const struct tls_pair *pair)
-{
-	struct stage *stage = scene->stage;
-	const unsigned packets = stage->packet_count, closed = stage->closed_count;
-	struct tls_peer peer =
-		client_begin(scene, listener,
-	                     listener == ACCESS_TLS ? "edge.example.net" : "node.example.net",
-	                     pair);
-	bool reused;
-
-	SSL_CTX_set_session_cache_mode(peer.context,
-	                               SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-	SSL_CTX_sess_set_new_cb(peer.context, on_new_session);
-	SSL_set_max_proto_version(peer.ssl, version);
-	if (taken != NULL)
-		SSL_set_session(peer.ssl, taken);
-	assert_true(peer_shakes(scene, &peer));
-	reused = SSL_session_reused(peer.ssl);
-	peer_says(&peer, MESSAGE_TEXT);
-	stage_until(stage, stage->packet_count > packets);
-	peer_hears(&peer); /* the ticket */
-	SSL_shutdown(peer.ssl);
-	peer_end(&peer);
-	stage_until(stage, stage->closed_count > closed);
-	return reused;
-}
-
-static void forget_session(void)
-{
-	SSL_SESSION_free(taken);
-	taken = NULL;
-}
-
 static void write_ticket_keys(struct tls_scene *scene, const char *lines, int mode)
 {
 	const char *path = scene_file(scene, &scene->authority, "tickets", "keys");
@@ -481,9 +437,7 @@ static void session_of_another_listener_proves_nothing(void **state)
 	{
 		struct tls_peer peer = client_begin(scene, ACCESS_TLS, "node.example.net", NULL);
 
-		SSL_CTX_set_session_cache_mode(peer.context,
-		                               SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-		SSL_CTX_sess_set_new_cb(peer.context, on_new_session);
+		client_keeps_sessions(peer.context);
 		assert_true(peer_shakes(scene, &peer));
 		peer_says(&peer, MESSAGE_TEXT);
 		stage_until(scene->stage, scene->stage->packet_count == 1);

@@ -246,6 +246,56 @@ static inline struct tls_peer client_begin(struct tls_scene *scene, unsigned lis
 	return peer;
 }
 
+/* ---- sessions that clients take up ---- */
+
+static SSL_SESSION *taken; /* the last ticket */
+
+static inline int on_new_session(SSL *ssl, SSL_SESSION *session)
+{
+	SSL_SESSION_free(taken);
+	taken = session;
+	return 1;
+}
+
+static inline void client_keeps_sessions(SSL_CTX *context)
+{
+	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(context, on_new_session);
+}
+
+/* A client that takes up what it has and keeps what it gets. True: by the session it had. */
+static inline bool reconnect(struct tls_scene *scene, unsigned listener, int version,
+                      const struct tls_pair *pair)
+{
+	struct stage *stage = scene->stage;
+	const unsigned packets = stage->packet_count, closed = stage->closed_count;
+	struct tls_peer peer =
+		client_begin(scene, listener,
+	                     listener == ACCESS_TLS ? "edge.example.net" : "node.example.net",
+	                     pair);
+	bool reused;
+
+	client_keeps_sessions(peer.context);
+	SSL_set_max_proto_version(peer.ssl, version);
+	if (taken != NULL)
+		SSL_set_session(peer.ssl, taken);
+	assert_true(peer_shakes(scene, &peer));
+	reused = SSL_session_reused(peer.ssl);
+	peer_says(&peer, MESSAGE_TEXT);
+	stage_until(stage, stage->packet_count > packets);
+	peer_hears(&peer); /* the ticket */
+	SSL_shutdown(peer.ssl);
+	peer_end(&peer);
+	stage_until(stage, stage->closed_count > closed);
+	return reused;
+}
+
+static inline void forget_session(void)
+{
+	SSL_SESSION_free(taken);
+	taken = NULL;
+}
+
 static inline int64_t results(struct tls_scene *scene, enum side side, enum tls_result result)
 {
 	return metrics_read(scene->stage->registry, METRIC_TLS_HANDSHAKES, side, result, 0);

@@ -67,15 +67,6 @@ static void post_book(struct worker *worker, struct tls_book *book)
 	loop_post_always(worker->loop, &posted->letter);
 }
 
-static SSL_SESSION *taken;
-
-static int on_new_session(SSL *ssl, SSL_SESSION *session)
-{
-	SSL_SESSION_free(taken);
-	taken = session;
-	return 1;
-}
-
 /* Waits, as the workers have threads. True: its session was taken up. */
 static bool visit(SSL_CTX *context, const struct address *to)
 {
@@ -143,8 +134,7 @@ static void session_begun_with_one_worker_is_taken_up_by_the_other(void **state)
 	unsigned reused = 0;
 
 	start(scene, workers);
-	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-	SSL_CTX_sess_set_new_cb(context, on_new_session);
+	client_keeps_sessions(context);
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		struct tls_book *book;
 
@@ -161,8 +151,7 @@ static void session_begun_with_one_worker_is_taken_up_by_the_other(void **state)
 	assert_int_equal(reused, CLIENTS - 1);
 	for (unsigned i = 0; i < WORKERS; i++) /* by chance all to one: once in 2^59 */
 		assert_true(atomic_load(&workers[i].heard) > 0);
-	SSL_SESSION_free(taken);
-	taken = NULL;
+	forget_session();
 	SSL_CTX_free(context);
 }
 

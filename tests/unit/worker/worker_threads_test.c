@@ -402,23 +402,30 @@ static void connect_core(struct stage *stage, int fds[CORE_CONNECTIONS])
 
 /* ---- scenes ---- */
 
-static void a_request_that_lands_on_the_other_worker_reaches_the_client(void **state)
+/* Of many connections the two workers share out, so some requests land where the client is not. */
+static void every_connection_is_answered(struct stage *stage)
 {
 	int fds[CORE_CONNECTIONS];
-	struct stage stage;
 	char text[8192];
 
-	stage_start(&stage);
-	client_registers(&stage);
-	connect_core(&stage, fds);
+	connect_core(stage, fds);
 	for (unsigned i = 0; i < CORE_CONNECTIONS; i++) {
-		core_asks(&stage, fds[i], i);
-		client_hear(&stage, i, text, sizeof(text));
-		answer(stage.client, text, "200 OK", "");
+		core_asks(stage, fds[i], i);
+		client_hear(stage, i, text, sizeof(text));
+		answer(stage->client, text, "200 OK", "");
 		hear(fds[i], text, sizeof(text));
 		assert_memory_equal(text, "SIP/2.0 200 ", 12);
 		close(fds[i]);
 	}
+}
+
+static void a_request_that_lands_on_the_other_worker_reaches_the_client(void **state)
+{
+	struct stage stage;
+
+	stage_start(&stage);
+	client_registers(&stage);
+	every_connection_is_answered(&stage);
 	stage_stop_at_once(&stage);
 }
 
@@ -561,8 +568,7 @@ static void client_moves(struct stage *stage)
 
 static void calls_follow_a_client_that_comes_to_the_other_worker(void **state)
 {
-	char text[8192], old_token[FLOW_TOKEN_TEXT_MAX];
-	int fds[CORE_CONNECTIONS];
+	char old_token[FLOW_TOKEN_TEXT_MAX];
 	struct stage stage;
 
 	stage_start(&stage);
@@ -576,15 +582,7 @@ static void calls_follow_a_client_that_comes_to_the_other_worker(void **state)
 			;
 	}
 	memcpy(stage.token, old_token, sizeof(old_token));
-	connect_core(&stage, fds);
-	for (unsigned i = 0; i < CORE_CONNECTIONS; i++) {
-		core_asks(&stage, fds[i], i);
-		client_hear(&stage, i, text, sizeof(text));
-		answer(stage.client, text, "200 OK", "");
-		hear(fds[i], text, sizeof(text));
-		assert_memory_equal(text, "SIP/2.0 200 ", 12);
-		close(fds[i]);
-	}
+	every_connection_is_answered(&stage);
 	stage_stop_at_once(&stage);
 }
 
