@@ -6,6 +6,7 @@
 
 #include <event2/event.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -71,14 +72,13 @@ static void add_directory_of(struct tls_watch *watch, const char *path)
 {
 	char directory[PATH_MAX];
 	const char *slash = strrchr(path, '/');
-	size_t length = slash == NULL ? 0 : (size_t)(slash - path);
+	/* The root keeps its slash. */
+	const int length = slash == NULL ? 0 : (int)(slash == path ? 1 : slash - path);
 
-	if (length >= sizeof(directory))
+	if (length >= (int)sizeof(directory))
 		return;
-	memcpy(directory, path, length);
-	directory[length] = '\0';
-	if (length == 0)
-		strcpy(directory, slash == NULL ? "." : "/");
+	snprintf(directory, sizeof(directory), "%.*s", slash == NULL ? 1 : length,
+	         slash == NULL ? "." : path);
 	/* Again and again is one watch to the kernel. */
 	if (inotify_add_watch(watch->fd, directory, EVENTS) >= 0 || watch->said)
 		return;

@@ -21,7 +21,7 @@
 struct slice attempt_route(const struct view_target *target, bool add_route, bool terminating)
 {
 	const struct slice orig = SLICE_LITERAL(";orig");
-	struct slice route = SLICE_NONE;
+	struct slice route;
 
 	if (!add_route || target == NULL)
 		return SLICE_NONE;

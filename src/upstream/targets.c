@@ -164,6 +164,7 @@ static int watch_copy_texts(struct watch *watch, const struct failover_target_sp
 {
 	int err;
 
+	ASSERT(spec->name != NULL && spec->uri != NULL);
 	err = copy_text(spec->name, &watch->name);
 	if (err == 0)
 		err = copy_text(spec->host, &watch->host);
