@@ -55,7 +55,7 @@ enum posting_state {
 struct posting {
 	enum posting_state state;
 	struct spool_place place;
-	struct buffer record;      /* "CALL-ID JSON", perhaps with marks before it; empty when ended */
+	struct buffer record; /* "CALL-ID JSON", perhaps with marks before it; empty when ended */
 	unsigned failures, faults; /* all; those for which nobody but itself can be blamed */
 	uint64_t rests_until_ms;
 	uint64_t delivered_read;   /* of the ralf's, when it was read */
@@ -506,7 +506,8 @@ static int create_lanes(struct ralf *ralf)
 		struct lane *lane = &ralf->lanes[i];
 
 		lane->ralf = ralf;
-		lane->connections = memory_zalloc(ralf->endpoint_count * sizeof(*lane->connections));
+		lane->connections =
+			memory_zalloc(ralf->endpoint_count * sizeof(*lane->connections));
 		if (lane->connections == NULL)
 			return -ENOMEM;
 	}

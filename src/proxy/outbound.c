@@ -90,9 +90,9 @@ int outbound_answer(struct response_context *context, struct message *response)
 	if (registration == NULL)
 		return err;
 	promised = seconds > 0 && (outbound || context->asks_keep);
-	flow_expect_keepalives(
-		flow, slice_from_string(registration->aor),
-		promised ? seconds * 1000 + (uint32_t)proxy->settings->flow_grace_ms : 0);
+	flow_expect_keepalives(flow, slice_from_string(registration->aor),
+	                       promised ? seconds * 1000 + (uint32_t)proxy->settings->flow_grace_ms
+	                                : 0);
 	return err;
 }
 
