@@ -62,6 +62,18 @@ static bool is_host_port(struct slice text)
 	return value_split_host_port(text, &host, &port) && port != 0;
 }
 
+/* Room for as many as there are, in the field already; NULL: a fault was told. */
+static void *room_in_field(const struct value *value, size_t size)
+{
+	void *room = memory_zalloc(value->node->count * size);
+
+	if (room == NULL)
+		fault_memory(value->faults);
+	else
+		memcpy(value_field(value), &room, sizeof(room));
+	return room;
+}
+
 static void read_texts(const struct value *value, bool (*is_sound)(struct slice text),
                        const char *expected_list, const char *expected)
 {
@@ -69,12 +81,9 @@ static void read_texts(const struct value *value, bool (*is_sound)(struct slice 
 
 	if (!expect_list(value, expected_list))
 		return;
-	texts = memory_zalloc(value->node->count * sizeof(*texts));
-	if (texts == NULL) {
-		fault_memory(value->faults);
+	texts = room_in_field(value, sizeof(*texts));
+	if (texts == NULL)
 		return;
-	}
-	*(char ***)value_field(value) = texts;
 	for (const struct node *n = value->node->first; n != NULL; n = n->next) {
 		if (n->kind != NODE_TEXT || !is_sound(slice_from_string(n->text))) {
 			value_wrong(value, n, expected);
@@ -95,12 +104,9 @@ static void read_ranges(const struct value *value)
 
 	if (!expect_list(value, "a list of addresses or ADDRESS/BITS, at least one"))
 		return;
-	ranges = memory_zalloc(value->node->count * sizeof(*ranges));
-	if (ranges == NULL) {
-		fault_memory(value->faults);
+	ranges = room_in_field(value, sizeof(*ranges));
+	if (ranges == NULL)
 		return;
-	}
-	*(struct address_range **)value_field(value) = ranges;
 	for (const struct node *n = value->node->first; n != NULL; n = n->next) {
 		if (n->kind == NODE_TEXT &&
 		    address_range_parse(slice_from_string(n->text), &ranges[*field_count(value)]))
@@ -128,12 +134,9 @@ static void read_addresses(const struct value *value)
 		value_wrong(value, value->node, "at most 8 addresses");
 		return;
 	}
-	addresses = memory_zalloc(value->node->count * sizeof(*addresses));
-	if (addresses == NULL) {
-		fault_memory(value->faults);
+	addresses = room_in_field(value, sizeof(*addresses));
+	if (addresses == NULL)
 		return;
-	}
-	*(struct address **)value_field(value) = addresses;
 	for (const struct node *n = value->node->first; n != NULL; n = n->next) {
 		if (n->kind == NODE_TEXT &&
 		    parse_server(slice_from_string(n->text), &addresses[*field_count(value)]))
