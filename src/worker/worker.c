@@ -364,72 +364,66 @@ struct loop *worker_loop(struct worker *worker)
 
 /* ---- letters ---- */
 
-struct view_letter {
+/* A value that control publishes: a share of it goes with the letter. */
+struct value_letter {
 	struct letter letter;
-	struct view *view;
+	struct snapshot *snapshot; /* of the value */
+	void *value;
+	void (*take)(struct worker *worker, void *value);
 };
 
-static void drop_view(struct letter *letter)
+static void drop_value(struct letter *letter)
 {
-	struct view_letter *posted = CONTAINER_OF(letter, struct view_letter, letter);
+	struct value_letter *posted = CONTAINER_OF(letter, struct value_letter, letter);
 
-	snapshot_release(&posted->view->snapshot);
+	snapshot_release(posted->snapshot);
 	memory_free(posted);
 }
 
-static void deliver_view(struct letter *letter, void *arg)
+static void deliver_value(struct letter *letter, void *arg)
 {
-	struct view_letter *posted = CONTAINER_OF(letter, struct view_letter, letter);
+	struct value_letter *posted = CONTAINER_OF(letter, struct value_letter, letter);
 
-	proxy_set_view(((struct worker *)arg)->proxy, posted->view);
-	drop_view(letter);
+	posted->take(arg, posted->value);
+	drop_value(letter);
+}
+
+static int post_value(struct worker *worker, struct snapshot *snapshot, void *value,
+                      void (*take)(struct worker *worker, void *value))
+{
+	struct value_letter *posted = memory_alloc(sizeof(*posted));
+
+	if (posted == NULL)
+		return -ENOMEM;
+	*posted = (struct value_letter){
+		.letter = {.deliver = deliver_value, .drop = drop_value, .arg = worker},
+		.snapshot = snapshot,
+		.value = value,
+		.take = take,
+	};
+	snapshot_share(snapshot);
+	loop_post_always(worker->loop, &posted->letter);
+	return 0;
+}
+
+static void take_view(struct worker *worker, void *view)
+{
+	proxy_set_view(worker->proxy, view);
 }
 
 int worker_post_view(struct worker *worker, struct view *view)
 {
-	struct view_letter *letter = memory_alloc(sizeof(*letter));
-
-	if (letter == NULL)
-		return -ENOMEM;
-	letter->letter = (struct letter){.deliver = deliver_view, .drop = drop_view, .arg = worker};
-	letter->view = view;
-	snapshot_share(&view->snapshot);
-	loop_post_always(worker->loop, &letter->letter);
-	return 0;
+	return post_value(worker, &view->snapshot, view, take_view);
 }
 
-struct tls_letter {
-	struct letter letter;
-	struct tls_book *book;
-};
-
-static void drop_tls(struct letter *letter)
+static void take_tls(struct worker *worker, void *book)
 {
-	struct tls_letter *posted = CONTAINER_OF(letter, struct tls_letter, letter);
-
-	snapshot_release(tls_book_snapshot(posted->book));
-	memory_free(posted);
-}
-
-static void deliver_tls(struct letter *letter, void *arg)
-{
-	struct tls_letter *posted = CONTAINER_OF(letter, struct tls_letter, letter);
-
-	transport_set_tls(((struct worker *)arg)->transport, posted->book);
-	drop_tls(letter);
+	transport_set_tls(worker->transport, book);
 }
 
 int worker_post_tls(struct worker *worker, struct tls_book *book)
 {
-	struct tls_letter *letter = memory_alloc(sizeof(*letter));
-
-	if (letter == NULL)
-		return -ENOMEM;
-	letter->letter = (struct letter){.deliver = deliver_tls, .drop = drop_tls, .arg = worker};
-	letter->book = book;
-	snapshot_share(tls_book_snapshot(book));
-	loop_post_always(worker->loop, &letter->letter);
-	return 0;
+	return post_value(worker, tls_book_snapshot(book), book, take_tls);
 }
 
 struct probe_letter {
