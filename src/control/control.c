@@ -16,7 +16,7 @@
 #include "base/memory.h"
 #include "sip/flow_token.h"
 
-/* CONTRACT 2: transactions in flight finish, at most this long. */
+/* Transactions in flight finish, at most this long. */
 #define STOP_LIMIT_MS 5000
 /* A worker tells when its time is over; one that does not hangs, or its letter was lost. */
 #define STOP_GRACE_MS 1000

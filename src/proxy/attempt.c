@@ -1,6 +1,6 @@
 /*
  * Attempts: one request over one hop after another until somebody answers. Chooses the target, builds
- * the flat request for it, and hears what became of it. RFC 3261 16.6 steps 7-11, 16.9; CONTRACT of failover:
+ * the flat request for it, and hears what became of it. RFC 3261 16.6 steps 7-11, 16.9. Failover:
  * refused, reset, silent or a 503 before any provisional sends the same request to the next target.
  * Worker thread only.
  */

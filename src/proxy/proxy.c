@@ -1,6 +1,7 @@
 /*
  * The entry: what a packet is, and which of the roads it takes. The functions follow RFC 3261 16.3 to 16.6
- * in order; the roads themselves are register.c, from_client.c, from_core.c and cancel_ack.c.
+ * in order; the roads themselves are register.c, from_client.c, from_core.c, from_peer.c, to_peer.c, emergency.c,
+ * reg_notify.c and cancel_ack.c.
  * Worker thread only.
  */
 #include "proxy_internal.h"

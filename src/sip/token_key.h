@@ -1,5 +1,5 @@
 /*
- * The keys of what we mint, for the files of this layer: flow tokens and the marks of route sets.
+ * The keys of what we mint, for the files of this layer: tokens and the marks of route sets.
  * Thread-safe after flow_token_key_load: read-only then.
  */
 #ifndef BONO_SIP_TOKEN_KEY_H
