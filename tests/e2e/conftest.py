@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from bono_lab import Bono, KamailioEdge, Lab  # noqa: E402
+from bono_lab import Authority, Bono, KamailioEdge, Lab  # noqa: E402
 
 
 @pytest.fixture
@@ -43,6 +43,12 @@ def way(request):
 def user(request):
     """A user of the test's own, so that tests may share a scene."""
     return "".join(letter for letter in request.node.name.lower() if letter.isalnum())[5:60]
+
+
+@pytest.fixture
+def authority(lab):
+    """Who issues the certificates of a test."""
+    return Authority(lab.path("ca"))
 
 
 @pytest.fixture

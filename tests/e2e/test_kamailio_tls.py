@@ -1,15 +1,8 @@
 """A site whose Sprout is Kamailio, over TLS in both directions: Bono enters it with a certificate, and it Bono."""
 
-import pytest
-
 from bono_lab import Authority, Baresip, Bono, KamailioSprout, until
 
 SPROUT, OURS = "sprout.site-a.example.net", "bono-1.site-a.example.net"
-
-
-@pytest.fixture
-def authority(lab):
-    return Authority(lab.path("ca"))
 
 
 def start(lab, authority, sprout_names=(SPROUT,), sprout_ca=None, expected=SPROUT, allowed=SPROUT):

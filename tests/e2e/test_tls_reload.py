@@ -7,17 +7,10 @@ import signal
 import ssl
 import subprocess
 
-import pytest
-
-from bono_lab import Authority, Bono, Client, Process, ScriptedSprout, TlsClient, program, until
+from bono_lab import Bono, Client, Process, ScriptedSprout, TlsClient, program, until
 from bono_lab.certificates import openssl
 
 NAME = "edge.example.net"
-
-
-@pytest.fixture
-def authority(lab):
-    return Authority(lab.path("ca"))
 
 
 def tls_listeners(lab):

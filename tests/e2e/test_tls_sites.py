@@ -15,11 +15,6 @@ SPROUT_B = "sprout.site-b.example.net"
 OURS = "bono-1.site-a.example.net"
 
 
-@pytest.fixture
-def authority(lab):
-    return Authority(lab.path("ca"))
-
-
 def listeners(lab):
     edge = lab.ip(1)
     return [

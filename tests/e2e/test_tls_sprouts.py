@@ -11,11 +11,6 @@ SPROUT = "sprout.site-a.example.net"
 OURS = "bono-1.site-a.example.net"
 
 
-@pytest.fixture
-def authority(lab):
-    return Authority(lab.path("ca"))
-
-
 def sprout(lab, certificate, ca=None, port=5054):
     """Site-a's only one, over TLS; with ca it asks for a certificate."""
     return SproutSim(lab, "site-a", [f"{lab.ip(11)}:{port}"], "tls", certificate=certificate, ca=ca)
