@@ -91,13 +91,9 @@ void flow_table_close(struct flow_table *table, struct flow *flow, enum flow_clo
 
 size_t flow_table_count(const struct flow_table *table, enum sip_transport transport);
 size_t flow_table_registrations(const struct flow_table *table); /* bindings, all flows */
-/* Visit all flows, the oldest first, until visit returns false; visit may close the one it was given, no other.
- * 200,000 flows hold up the loop for 10 to 50 ms. */
-void flow_table_visit(struct flow_table *table, bool (*visit)(struct flow *flow, void *arg),
-                      void *arg);
-/* The same in pieces, for a loop that has other work: visit at most `count` (> 0) flows younger than the flow
- * `after` (an id, alive or not; 0: from the oldest). What to go on after, or 0: all have been visited, or visit
- * returned false. 1000 at a time hold up the loop for less than a millisecond. */
+/* Visit at most `count` (> 0) flows younger than the flow `after` (an id, alive or not; 0: from the oldest), the
+ * oldest first, until visit returns false; it may close the one it was given, no other. What to go on after, or 0:
+ * all have been visited, or visit returned false. 1000 at a time hold up the loop for less than a millisecond. */
 uint64_t flow_table_visit_some(struct flow_table *table, uint64_t after, unsigned count,
                                bool (*visit)(struct flow *flow, void *arg), void *arg);
 

@@ -266,10 +266,6 @@ void metrics_add(struct metrics *metrics, enum metric metric, unsigned a, unsign
                  int64_t n);
 void metrics_set(struct metrics *metrics, enum metric metric, unsigned a, unsigned b, unsigned c,
                  int64_t value);
-/* A metric with the label LOOP, of the loop-th set in order of metrics_create, by the one thread that
- * measures all loops; the loops themselves leave that metric alone then. */
-void metrics_set_loop(struct metrics_registry *registry, enum metric metric, unsigned loop,
-                      int64_t value);
 void metrics_observe_us(struct metrics *metrics, enum metric metric, unsigned a, unsigned b,
                         uint64_t us);
 /* The sum over all loops of one series; of a histogram, how many were observed. With the label LOOP: `a`

@@ -56,9 +56,6 @@ void client_txn_cancel(struct client_txn *txn, struct slice extra);
 void client_txn_forget(struct client_txn *txn);
 
 enum client_txn_state client_txn_state(const struct client_txn *txn);
-enum sip_method client_txn_method(const struct client_txn *txn);
-const struct hop *client_txn_hop(const struct client_txn *txn);
 int client_txn_error(const struct client_txn *txn); /* errno of TXN_TRANSPORT, positive */
-uint64_t client_txn_born_ms(const struct client_txn *txn);
 
 #endif

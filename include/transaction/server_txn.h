@@ -50,9 +50,7 @@ void server_txn_reply(struct server_txn *txn, int status, const char *reason, st
 void server_txn_forget(struct server_txn *txn);
 
 enum server_txn_state server_txn_state(const struct server_txn *txn);
-enum sip_method server_txn_method(const struct server_txn *txn);
 void *server_txn_arg(const struct server_txn *txn);             /* NULL once forgotten */
 const struct hop *server_txn_hop(const struct server_txn *txn); /* the way back */
-uint64_t server_txn_born_ms(const struct server_txn *txn);
 
 #endif

@@ -442,15 +442,6 @@ size_t flow_table_registrations(const struct flow_table *table)
 	return table->bindings.count;
 }
 
-void flow_table_visit(struct flow_table *table, bool (*visit)(struct flow *flow, void *arg),
-                      void *arg)
-{
-	LIST_FOR_EACH_SAFE(link, &table->by_birth) {
-		if (!visit(CONTAINER_OF(link, struct flow, by_birth), arg))
-			return;
-	}
-}
-
 /* The first flow younger than this one, which may have ended meanwhile: then it is looked for. */
 static struct list_link *link_after(struct flow_table *table, uint64_t id)
 {

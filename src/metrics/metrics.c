@@ -240,13 +240,6 @@ void metrics_set(struct metrics *metrics, enum metric metric, unsigned a, unsign
 	                      memory_order_relaxed);
 }
 
-void metrics_set_loop(struct metrics_registry *registry, enum metric metric, unsigned loop,
-                      int64_t value)
-{
-	ASSERT(metric_rows[metric].labels[0] == LABEL_LOOP && loop < registry->count);
-	metrics_set(registry->sets[loop], metric, 0, 0, 0, value);
-}
-
 void metrics_observe_us(struct metrics *metrics, enum metric metric, unsigned a, unsigned b,
                         uint64_t us)
 {

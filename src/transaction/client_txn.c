@@ -340,22 +340,7 @@ enum client_txn_state client_txn_state(const struct client_txn *client)
 	return (enum client_txn_state)client->state;
 }
 
-enum sip_method client_txn_method(const struct client_txn *client)
-{
-	return (enum sip_method)client->txn.method;
-}
-
-const struct hop *client_txn_hop(const struct client_txn *client)
-{
-	return &client->txn.hop;
-}
-
 int client_txn_error(const struct client_txn *client)
 {
 	return client->error;
-}
-
-uint64_t client_txn_born_ms(const struct client_txn *client)
-{
-	return client->txn.born_ms;
 }

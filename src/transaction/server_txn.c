@@ -312,11 +312,6 @@ enum server_txn_state server_txn_state(const struct server_txn *server)
 	return server->state;
 }
 
-enum sip_method server_txn_method(const struct server_txn *server)
-{
-	return (enum sip_method)server->txn.method;
-}
-
 void *server_txn_arg(const struct server_txn *server)
 {
 	return server->txn.arg;
@@ -325,9 +320,4 @@ void *server_txn_arg(const struct server_txn *server)
 const struct hop *server_txn_hop(const struct server_txn *server)
 {
 	return &server->txn.hop;
-}
-
-uint64_t server_txn_born_ms(const struct server_txn *server)
-{
-	return server->txn.born_ms;
 }

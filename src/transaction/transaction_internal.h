@@ -35,7 +35,6 @@ struct txn {
 	/* What would be sent again: the request, then the ACK; or our last response. NULL: nothing. */
 	struct bytes *bytes;
 	void *arg;
-	uint64_t born_ms;
 	uint64_t ends_ms; /* timers B, F, H: when retransmitting gives up */
 	struct hop hop;
 	uint16_t interval_ms; /* timers A, E, G: the current wait */

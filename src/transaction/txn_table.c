@@ -140,7 +140,6 @@ void txn_begin(struct txn *txn, struct txn_table *table, enum txn_kind kind,
 	txn->fingerprint = key->fingerprint;
 	txn->hop = *hop;
 	txn->arg = arg;
-	txn->born_ms = loop_now_ms(table->loop);
 	timer_init(&txn->timer, on_timer, txn);
 	metrics_add(table->metrics, METRIC_TRANSACTIONS, kind, 0, 0, 1);
 	hash_table_insert(table_of(txn), &txn->in_table, key->hash);

@@ -358,20 +358,6 @@ static void a_failure_may_forget_its_transaction_and_begin_another(void **state)
 	stage_strike(&stage);
 }
 
-static void looks_tell_method_hop_and_birth(void **state)
-{
-	struct stage stage;
-
-	stage_build(&stage, TRANSPORT_TCP);
-	fake_loop_walk(stage.loop, 17);
-	assert_int_equal(stage_ask(&stage, "MESSAGE", STAGE_BRANCH), 0);
-	assert_int_equal(client_txn_method(stage.client), METHOD_MESSAGE);
-	assert_true(hop_equal(client_txn_hop(stage.client), &stage.hop));
-	assert_int_equal(client_txn_born_ms(stage.client), stage.began_ms + 17);
-	assert_int_equal(client_txn_error(stage.client), 0);
-	stage_strike(&stage);
-}
-
 static void client_scene(void *arg)
 {
 	struct stage stage;
@@ -416,7 +402,6 @@ int main(void)
 		cmocka_unit_test(cancelled_and_forgotten_it_still_sends_the_cancel),
 		cmocka_unit_test(a_response_may_forget_and_cancel_its_transaction),
 		cmocka_unit_test(a_failure_may_forget_its_transaction_and_begin_another),
-		cmocka_unit_test(looks_tell_method_hop_and_birth),
 		cmocka_unit_test(every_failing_allocation_is_survived),
 	};
 
