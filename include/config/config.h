@@ -129,7 +129,7 @@ struct config {
 	struct address_range *trunks, *pbxes; /* of the access side; no address is in both */
 	unsigned trunk_count, pbx_count;
 	char *pbx_service_route;      /* SIP URI; NULL: as for clients without one */
-	char *peers_tls;                       /* a profile; NULL: none */
+	char *peers_tls;              /* a profile; NULL: none */
 	struct config_target off_net; /* .uri NULL: refused; else one of trunks */
 	bool emergency_register;      /* REGISTER with a Contact for emergency calls is taken */
 	struct config_target emergency_route;            /* .uri NULL: none */

@@ -53,8 +53,8 @@ enum metrics_label {
 	LABEL_FLOW_CLOSE,            /* enum flow_close */
 	LABEL_STUN_RESULT,           /* enum stun_result */
 	LABEL_DEREGISTRATION_RESULT, /* enum deregistration_result */
-	LABEL_REG_SUBSCRIBE_RESULT, /* enum reg_subscribe_result */
-	LABEL_REG_NOTIFY_RESULT, /* enum reg_notify_result */
+	LABEL_REG_SUBSCRIBE_RESULT,  /* enum reg_subscribe_result */
+	LABEL_REG_NOTIFY_RESULT,     /* enum reg_notify_result */
 	LABEL_CLOSE_REASON,          /* enum close_reason */
 	LABEL_TLS_RESULT,            /* enum tls_result */
 	LABEL_TLS_RELOAD,            /* enum tls_reload */

@@ -102,7 +102,7 @@ struct flow_table {
 /* RFC 3261 10.2.1.1: contact parameter, Expires header, else `otherwise`. */
 uint32_t contact_expires(const struct name_addr *contact, const struct message *message,
                          uint32_t otherwise);
-uint32_t contact_reg_id(const struct name_addr *contact);         /* 0: none */
+uint32_t contact_reg_id(const struct name_addr *contact);       /* 0: none */
 struct slice contact_instance(const struct name_addr *contact); /* empty: none */
 
 /* ---- binding.c ---- */

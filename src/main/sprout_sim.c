@@ -30,7 +30,7 @@ static const char usage[] =
 	"named; repeat it\n"
 	"  --certificate FILE --key FILE     PEM, for /tls\n"
 	"  --ca FILE                         over TLS both ways only peers with a certificate of "
-        "it\n"
+	"it\n"
 	"  --peer-store DIRECTORY            share registrations with the simulators that name the "
 	"same directory\n"
 	"  --users FILE                      lines USER:PASSWORD: ask for digest credentials on "

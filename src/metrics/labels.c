@@ -100,7 +100,10 @@ static const char *const deregistration_result[] = {
 	"done", "refused", "failed", "returned", "dropped",
 };
 static const char *const reg_subscribe_result[] = {
-	"accepted", "refused", "failed", "dropped",
+	"accepted",
+	"refused",
+	"failed",
+	"dropped",
 };
 static const char *const reg_notify_result[] = {
 	"taken", "applied", "stale", "gap", "unknown", "malformed",

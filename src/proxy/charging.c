@@ -211,7 +211,8 @@ void charging_tell_answer(const struct response_context *context, int status)
 	enum guard_verdict verdict;
 
 	if (!context->proxy->settings->charging_records || context->crossing == CROSSING_NONE ||
-	    context->own.on_ended != NULL || context->base == NULL || context->proxy->ways.charge == NULL)
+	    context->own.on_ended != NULL || context->base == NULL ||
+	    context->proxy->ways.charge == NULL)
 		return;
 	/* What we have added makes it longer than what may come in. */
 	if (message_parse(bytes_slice(context->base), UINT32_MAX, &request, &verdict) ==

@@ -142,7 +142,7 @@ static void add_attempt(char *text, size_t size, const struct decision_attempt *
 		text_add(text, size, "its hop %s", ends[attempt->end].words);
 	else
 		text_add(text, size, "%s/%s %s", attempt->site, attempt->target,
-		    ends[attempt->end].words);
+		         ends[attempt->end].words);
 	if (attempt->end == DECISION_ANSWERED)
 		text_add(text, size, " %d", attempt->status);
 	if (attempt->end != DECISION_NOT_SENT)
@@ -167,8 +167,8 @@ void decision_format(const struct decision *decision, char *text, size_t size)
 	if (decision->attempts > decision->attempt_count)
 		text_add(text, size, ", %u more", decision->attempts - decision->attempt_count);
 	if (last == NULL || last->end != DECISION_ANSWERED || last->status != decision->status)
-		text_add(text, size, "; the client got %d after %u ms%s", decision->status, decision->ms,
-		    decision->lost ? ", lost" : "");
+		text_add(text, size, "; the client got %d after %u ms%s", decision->status,
+		         decision->ms, decision->lost ? ", lost" : "");
 }
 
 /* Looked up in the rare case that it is wanted, rather than kept for every request. */

@@ -206,7 +206,8 @@ static void answer_options(struct incoming *in)
 		proxy_answer(in, 503, "Service Unavailable", proxy_retry_after(text, 5));
 	else
 		proxy_answer(in, 200, "OK",
-		       SLICE_LITERAL("Accept: application/sdp\r\nSupported: path, outbound\r\n"));
+		             SLICE_LITERAL(
+				     "Accept: application/sdp\r\nSupported: path, outbound\r\n"));
 }
 
 static enum rejected_reason rejected_reason_of(int status)

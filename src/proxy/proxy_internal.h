@@ -113,7 +113,7 @@ struct slice proxy_retry_after(char text[48], unsigned base_s);
 void from_client_request(struct incoming *in); /* from_client.c */
 /* The core has put our name above the Path that we wrote: off with it, the token below says where to. 0 or -ENOMEM. */
 int from_core_skip_routes(struct incoming *in);
-void from_core_request(struct incoming *in);   /* from_core.c */
+void from_core_request(struct incoming *in); /* from_core.c */
 /* The token names a flow of another worker, or one of ours whose client has gone there: it shall have the bytes. */
 bool from_core_belongs_elsewhere(struct incoming *in, struct flow_elsewhere *elsewhere);
 /* The next Route is an entry of ours, of another pass: it comes to us once more, on the core side. from_client.c */
@@ -274,7 +274,7 @@ void decision_tell(struct response_context *context, int status, bool lost);
 /* What the answer's Record-Route is to be looked at for; kept in the response context. */
 struct route_note {
 	enum { ROUTE_NOTE_NONE, ROUTE_NOTE_CALLER, ROUTE_NOTE_CALLEE } kind;
-	unsigned below;   /* caller: values that stood in the request when it came */
+	unsigned below;      /* caller: values that stood in the request when it came */
 	uint64_t token_hash; /* caller: of our entries' user part */
 	struct route_set_registration registration; /* caller */
 	char mark[ROUTE_SET_MARK_SIZE];             /* callee */
@@ -394,8 +394,8 @@ struct response_context {
 	bool answered;    /* a final answer was given to the server transaction */
 	bool provisional; /* an answer above 100 went back */
 	bool cancelled;
-	bool too_long; /* for a datagram: RFC 3261 21.5.7 */
-	struct own_request own; /* its on_ended NULL: somebody waits for the answer */
+	bool too_long;                 /* for a datagram: RFC 3261 21.5.7 */
+	struct own_request own;        /* its on_ended NULL: somebody waits for the answer */
 	bool asks_outbound, asks_keep; /* of the plan */
 	struct bytes *base; /* the request without our Via and target Route; NULL once answered */
 	uint32_t base_line_end; /* length of its start line with CRLF */

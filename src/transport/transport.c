@@ -13,10 +13,8 @@
 #include "transport_internal.h"
 
 static const struct transport_kind *const kinds[TRANSPORTS] = {
-	[TRANSPORT_UDP] = &transport_udp,
-	[TRANSPORT_TCP] = &transport_tcp,
-	[TRANSPORT_TLS] = &transport_tcp,
-	[TRANSPORT_WS] = &transport_ws,
+	[TRANSPORT_UDP] = &transport_udp, [TRANSPORT_TCP] = &transport_tcp,
+	[TRANSPORT_TLS] = &transport_tcp, [TRANSPORT_WS] = &transport_ws,
 	[TRANSPORT_WSS] = &transport_wss,
 };
 

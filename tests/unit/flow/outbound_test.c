@@ -205,8 +205,8 @@ static void a_promise_stays_with_a_binding_that_changes(void **state)
 
 	assert_int_equal(stage_exchange(flow, "sip:pbx@example.net", ALICE_CONTACT "\r\n",
 	                                ALICE_CONTACT ";expires=3600\r\n"
-	                                "P-Associated-URI: <sip:1@example.net>, "
-	                                "<sip:2@example.net>\r\n"),
+	                                              "P-Associated-URI: <sip:1@example.net>, "
+	                                              "<sip:2@example.net>\r\n"),
 	                 0);
 	flow_expect_keepalives(flow, pbx, 39000);
 	assert_true(uri_parse(SLICE_LITERAL("sip:2@example.net"), &second));

@@ -185,8 +185,8 @@ static void nor_does_it_with_errors_of_ours(void **state)
 static void a_callee_answers_with_the_vector_of_the_core_and_our_name(void **state)
 {
 	static const char *const core = VECTOR ": "
-	                                       "icid-value=\"of;core\";icid-generated-at=10.0.0.1;"
-	                                       "orig-ioi=far.example\r\n" FUNCTIONS ": ccf=far\r\n";
+					       "icid-value=\"of;core\";icid-generated-at=10.0.0.1;"
+					       "orig-ioi=far.example\r\n" FUNCTIONS ": ccf=far\r\n";
 	static const char *const want =
 		"icid-value=\"of;core\";icid-generated-at=10.0.0.1;orig-ioi=far.example"
 		";term-ioi=home.example.net";
@@ -389,7 +389,7 @@ static void a_registration_makes_a_record_and_a_lost_one_none(void **state)
 	struct world *world = *state;
 	static const char *const outbound =
 		"Contact: "
-	        "<sip:user1@192.0.2.1:10001>;+sip.instance=\"<urn:uuid:1>\";reg-id=1%s\r\n";
+		"<sip:user1@192.0.2.1:10001>;+sip.instance=\"<urn:uuid:1>\";reg-id=1%s\r\n";
 	char lines[512], at[128];
 	const struct flow *flow;
 

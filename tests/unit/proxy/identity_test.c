@@ -216,7 +216,7 @@ static void whatever_route_is_preloaded_the_service_route_is_taken(void **state)
 		"Route: <sip:second@127.0.2.1;lr>, "
 		"<sip:of-ext@127.0.1.2:5054;transport=tcp;lr>\r\n",
 		"Route: <sip:of-ext@127.0.1.2:5054;transport=tcp;lr>\r\nRoute: "
-	        "<sip:evil.example>\r\n",
+		"<sip:evil.example>\r\n",
 		"Route: <tel:+1>\r\n",
 	};
 	struct world *world = *state;

@@ -102,9 +102,10 @@ static void credentials_are_pending_until_their_owner_is_registered_here(void **
 /* Our own credentials quote the Request-URI: it must not write in them. */
 static void nothing_of_a_request_uri_becomes_a_credential(void **state)
 {
-	static const char *const uris[] = {
-		"sip:example.net;a=b\\", "sip:example.net;a=\",username=\"v\",b=\"",
-		"sip:example.net\\;a=,username=v,b", "sip:u\\@example.net", "sip:u\"@example.net"};
+	static const char *const uris[] = {"sip:example.net;a=b\\",
+	                                   "sip:example.net;a=\",username=\"v\",b=\"",
+	                                   "sip:example.net\\;a=,username=v,b",
+	                                   "sip:u\\@example.net", "sip:u\"@example.net"};
 	struct hop hop = world_client_hop(1);
 	struct world *world = *state;
 

@@ -152,8 +152,8 @@ static void the_token_below_our_bare_name_leads_to_the_client(void **state)
 		snprintf(route, sizeof(route), "%s, <sip:%s@127.0.0.1:5058;transport=tcp;lr;ob>",
 		         above[i], flow_token_text(world_flow(world, 1)));
 		snprintf(call_id, sizeof(call_id), "bare%u", i);
-		world_core_request(world, 0, "MESSAGE", "sip:user1@192.0.2.1:10001", route,
-		                   call_id, "");
+		world_core_request(world, 0, "MESSAGE", "sip:user1@192.0.2.1:10001", route, call_id,
+		                   "");
 		assert_int_equal(world->sent_count, 1);
 		assert_memory_equal(world->sent[0].text, "MESSAGE sip:user1@192.0.2.1:10001 ", 34);
 		assert_true(world->sent[0].hop.side == SIDE_ACCESS);

@@ -21,7 +21,7 @@ static const char rfc[] =
 	"<reginfo xmlns=\"urn:ietf:params:xml:ns:reginfo\" version=\"0\" state=\"full\">\n"
 	" <registration aor=\"sip:joe@example.com\" id=\"as9\" state=\"active\">\n"
 	"  <contact id=\"6\" state=\"active\" event=\"registered\" duration-registered=\"7322\" "
-        "q=\"0.8\">\n"
+	"q=\"0.8\">\n"
 	"   <uri>sip:joe@pc887.example.com</uri>\n"
 	"  </contact>\n"
 	"  <contact id=\"7\" state=\"terminated\" event=\"rejected\" duration-registered=\"45\"\n"
@@ -76,7 +76,7 @@ static void what_is_of_other_namespaces_is_skipped(void **state)
 {
 	static const char text[] =
 		"<r:reginfo xmlns:r=\"urn:ietf:params:xml:ns:reginfo\" xmlns:x=\"urn:x\" "
-	        "version=\"7\" "
+		"version=\"7\" "
 		"state=\"partial\"><x:registration aor=\"a\"/><r:registration aor=\"sip:a@b\" "
 		"state=\"init\"><x:contact state=\"q\"><r:uri>sip:no</r:uri></x:contact>"
 		"<r:contact state=\"active\" event=\"created\"><x:uri>sip:x</x:uri>"

@@ -265,7 +265,7 @@ static inline void client_keeps_sessions(SSL_CTX *context)
 
 /* A client that takes up what it has and keeps what it gets. True: by the session it had. */
 static inline bool reconnect(struct tls_scene *scene, unsigned listener, int version,
-                      const struct tls_pair *pair)
+                             const struct tls_pair *pair)
 {
 	struct stage *stage = scene->stage;
 	const unsigned packets = stage->packet_count, closed = stage->closed_count;
